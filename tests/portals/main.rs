@@ -41,9 +41,11 @@ mod sign_in;
 mod system {
     mod account_takeover;
     mod bad_input;
+    mod browsers;
     mod cost;
     mod eighth_portal;
     mod faults;
+    mod imports;
     mod openapi;
     mod pending_steps;
     mod permissions;
@@ -51,5 +53,6 @@ mod system {
     mod races;
     mod refusals;
     mod secrecy;
+    mod secret_checks;
     mod template;
 }

@@ -15,8 +15,11 @@ use crate::show_letter::{self, LetterResponse};
 /// The number of letters that one user can request per day.
 const LETTERS_A_DAY: Limit = Limit {
     tries: 3,
-    window_minutes: Some(1440),
+    window_minutes: Some(A_DAY),
 };
+
+/// In minutes.
+const A_DAY: u32 = 24 * 60;
 
 /// Request a new PIN
 ///
@@ -60,6 +63,7 @@ pub(crate) async fn reissue_pin(
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
             "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.",
+            A_DAY,
             policy,
         ));
     }

@@ -28,6 +28,7 @@ impl Courier {
         let claimed_at = self.clock.now();
         let TakenMail {
             message,
+            sender,
             tries,
             created_at,
         } = match self.store.claim_mail(id, claimed_at).await? {
@@ -66,6 +67,12 @@ impl Courier {
             self.close(id, Ending::Refused).await?;
             return Ok(false);
         }
+        // Counted once, even if sending is repeated.
+        if tries == 1
+            && let Some(reason) = self.exceeded(&mail, sender.as_deref(), policy).await?
+        {
+            return self.drop_limited(&mail, reason).await;
+        }
         let rendered = render(&mail, policy);
         let set = self.configuration_set.as_deref();
         match send(&self.ses, policy, id, &mail.to, &rendered, set).await {
@@ -92,7 +99,7 @@ impl Courier {
         }
     }
 
-    async fn close(&self, id: &MessageId, ending: Ending) -> Result<(), StoreError> {
+    pub(crate) async fn close(&self, id: &MessageId, ending: Ending) -> Result<(), StoreError> {
         self.store.close_message(id, ending, self.clock.now()).await
     }
 

@@ -178,8 +178,8 @@ impl MembershipResponse {
                 .iter()
                 .find(|o| Some(&o.id) == id)
                 .map(|o| o.name.clone()),
-            role: membership.role.as_str(),
-            registration: membership.registration().as_str(),
+            role: membership.role.into_str(),
+            registration: membership.registration().into_str(),
             joined_at: responses::moment(membership.joined_at),
             end_date: membership.end_date.map(|d| d.to_string()),
             letter: AccountLetterResponse::of(membership, policy, now),
@@ -210,7 +210,7 @@ impl AccountResponse {
             email: masked_email(account),
             email_undeliverable: account.email_undeliverable.map(Into::into),
             has_pending_email_change: account.pending_email.is_some(),
-            status: account.status.as_str(),
+            status: account.status.into_str(),
             is_locked: locked,
             created_at: responses::moment(account.created_at),
             last_sign_in_at: account.last_sign_in_at.map(responses::moment),

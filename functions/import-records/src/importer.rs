@@ -286,7 +286,7 @@ impl Run<'_> {
             self.save().await?;
         }
         self.status("refused", &why, &Summary::default()).await?;
-        tracing::error!(plan = %self.name.plan, kind = self.name.kind.as_str(), %why, "feed_refused");
+        tracing::error!(plan = %self.name.plan, kind = self.name.kind.into_str(), %why, "feed_refused");
         Ok(Outcome::Refused(why))
     }
 
@@ -465,7 +465,7 @@ impl Run<'_> {
             });
             if self.save().await? {
                 tracing::info!(
-                    plan = %self.name.plan, kind = self.name.kind.as_str(), day = %self.name.order.0,
+                    plan = %self.name.plan, kind = self.name.kind.into_str(), day = %self.name.order.0,
                     rows = summary.rows, saved = summary.saved, unchanged = summary.unchanged,
                     ended = summary.ended, accounts = summary.accounts, letters = summary.letters,
                     rejected = summary.rejected, "feed_imported"

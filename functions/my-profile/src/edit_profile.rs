@@ -9,10 +9,13 @@ use utoipa::ToSchema;
 use vestibule_domain::rules::password;
 use vestibule_domain::rules::profile::{self, Changes};
 use vestibule_domain::state::account::Bookmark;
+use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::{Invalid, NamePart, PersonName};
+use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, rate_limit, transact};
+use vestibule_http::secret_check::{self, Described, Proven};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, transact};
 
 use crate::show_profile::{ProfileResponse, show};
 
@@ -113,14 +116,15 @@ pub(crate) async fn edit_profile(
         changes.subscriptions = Some(wanted);
     }
     let changes = fields.into_result(Some(changes))?;
-    if let Some(password) = password {
-        let right =
-            rate_limit::is_password(&app, &caller.account, &password, policy, &caller.origin)
-                .await?;
-        if right.is_none() {
-            return Err(Problem::invalid_field("password", "is incorrect"));
+    let proven = match password {
+        Some(password) => {
+            let described = Described::by(&caller, Action::EditProfile);
+            let (account, scene) = (&caller.account, (&**policy, &caller.origin));
+            let right = secret_check::password(&app, account, &password, described, scene).await?;
+            Some(right.ok_or_else(|| Problem::invalid_field("password", "is incorrect"))?)
         }
-    }
+        None => None,
+    };
     let organization = caller.session.organization.as_ref();
     let (_, account) = transact(
         &app,
@@ -129,8 +133,23 @@ pub(crate) async fn edit_profile(
             let context = caller.context(rng);
             let edited = profile::edit(account, organization, changes.clone(), context);
             Ok(match edited {
-                Some((after, decision)) => (after, Some(decision)),
-                None => (account.clone(), None),
+                Some((after, decision)) => {
+                    let attempts = proven.as_ref().map(Proven::attempts);
+                    let decision = attempts
+                        .map(Change::ForgetAttempts)
+                        .into_iter()
+                        .fold(decision, Decision::change);
+                    (after, Some(decision))
+                }
+                // The password was compared, so it is recorded even if the profile stays as it is.
+                None => {
+                    let recorded = proven.as_ref().map(|proven| {
+                        let audit = caller.audit(Action::EditProfile, &app);
+                        Decision::recording(audit.on(account.id.as_str()))
+                            .change(Change::ForgetAttempts(proven.attempts()))
+                    });
+                    (account.clone(), recorded)
+                }
             })
         },
     )

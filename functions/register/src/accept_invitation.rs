@@ -5,13 +5,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
+use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::accept_invitation::{self, Standing};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::invite;
 use vestibule_domain::rules::register::Applicant;
 use vestibule_domain::state::account::{Account, PasswordHash};
-use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::audit::{Action, Origin};
 use vestibule_domain::state::invitation::{Invitation, State as InvitationStatus};
 use vestibule_domain::state::session::Token;
 use vestibule_domain::values::ids::AccountId;
@@ -19,7 +20,8 @@ use vestibule_domain::values::text::{Email, Sensitive, Username};
 use vestibule_http::credentials::{self, ParsedAnswer, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit, transact};
+use vestibule_http::secret_check::{self, Described};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, transact};
 
 use crate::look_up_invitation::{find, problem, standing};
 use crate::register::{RegistrationResponse, created};
@@ -49,8 +51,9 @@ pub(crate) struct AcceptInvitationRequest {
 
 /// What was loaded for an acceptance.
 enum Found {
-    /// The invitation was accepted by this account with an identical request.
-    Accepted(Box<Account>, Invitation),
+    /// The invitation was accepted by this account with an identical request. Contains the counter of
+    /// attempts at the account's password.
+    Accepted(Box<Account>, Invitation, AttemptKey),
     Open {
         /// The id for the new account.
         id: AccountId,
@@ -110,10 +113,10 @@ pub(crate) async fn accept_invitation(
             let (token, invitation) = find(app, policy, link).await?;
             if let (InvitationStatus::Accepted { account }, true) =
                 (&invitation.state, invitation.token == token.digest())
-                && let Some(owner) =
+                && let Some((owner, attempts)) =
                     same_person(app, account, (username, password), policy, origin).await?
             {
-                return Ok(Found::Accepted(Box::new(owner), invitation));
+                return Ok(Found::Accepted(Box::new(owner), invitation, attempts));
             }
             // Check the link first, so that an invalid one costs no password hash.
             let refused = |refusal| problem(refusal, policy);
@@ -173,7 +176,8 @@ pub(crate) async fn accept_invitation(
             let membership = account.memberships.first();
             Ok(created(&account, membership, policy, origin))
         }
-        (None, Found::Accepted(owner, invitation)) => {
+        (None, Found::Accepted(owner, invitation, attempts)) => {
+            secret_check::record_repeated(app, &owner, Some(attempts), origin).await?;
             let membership = owner.membership(Some(&invitation.organization));
             Ok(created(&owner, membership, policy, origin))
         }
@@ -182,18 +186,19 @@ pub(crate) async fn accept_invitation(
 }
 
 /// Returns the account created with the invitation if the request repeats the registration with the
-/// same password. The password check counts as a sign-in attempt.
+/// same password, and the counter of attempts at it. The password check counts as a sign-in attempt.
 async fn same_person(
     app: &App,
     account: &AccountId,
     (username, password): (&Username, &Sensitive),
     policy: &Policy,
     origin: &Origin,
-) -> Result<Option<Account>, Problem> {
+) -> Result<Option<(Account, AttemptKey)>, Problem> {
     let owner = app.store.account(&policy.portal, account).await?;
     let Some(owner) = owner.filter(|o| o.username.key() == username.key()) else {
         return Ok(None);
     };
-    let right = rate_limit::is_password(app, &owner, password, policy, origin).await?;
-    Ok(right.map(|_| owner))
+    let described = Described::anonymous(Action::AcceptInvitation).on(Some(&owner));
+    let right = secret_check::password(app, &owner, password, described, (policy, origin)).await?;
+    Ok(right.map(|proven| (owner, proven.attempts())))
 }

@@ -13,15 +13,12 @@ mod start_username_recovery;
 
 use axum::http::StatusCode;
 use axum::middleware;
-use data_encoding::BASE64URL_NOPAD;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
-use vestibule_domain::values::text::Sensitive;
 use vestibule_http::router::in_least_time;
 use vestibule_http::{App, Problem, rate_limit};
-use vestibule_secrets::Purpose;
 use vestibule_store::attempts::AttemptKind;
 
 vestibule_http::routes! {
@@ -69,12 +66,8 @@ fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account
         .questions
         .iter()
         .map(|q| {
-            let rank = app.keyring().mac(
-                Purpose::SecurityAnswer,
-                &format!("nobody/{}/{subject}", policy.portal),
-                &Sensitive::new(q.as_str()),
-            );
-            (BASE64URL_NOPAD.encode(&rank.code), q.to_string())
+            let context = format!("nobody/{}/{subject}", policy.portal);
+            (app.keyed_digest(&context, q.as_str()), q.to_string())
         })
         .collect();
     all.sort();
@@ -110,5 +103,5 @@ fn unsupported(policy: &Policy) -> Problem {
 
 /// Returns the API names of recovery methods.
 fn names(means: &std::collections::BTreeSet<RecoveryMeans>) -> Vec<&'static str> {
-    means.iter().map(|m| m.as_str()).collect()
+    means.iter().map(|m| m.into_str()).collect()
 }

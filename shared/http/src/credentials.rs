@@ -15,9 +15,10 @@ use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{
     AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, Username,
 };
-use vestibule_secrets::{Purpose, Verified};
+use vestibule_secrets::Purpose;
 
 use crate::request::only_from_object;
+use crate::secret_check::Proven;
 use crate::{App, FieldErrors, Problem};
 
 /// A security or hint question and its answer.
@@ -70,7 +71,7 @@ impl ParsedAnswer {
     pub fn seal(self, account: &AccountId, app: &App) -> QuestionAnswer {
         let answer = app.keyring().mac(
             Purpose::SecurityAnswer,
-            &context(account, &self.question),
+            &answer_context(account, &self.question),
             &self.answer,
         );
         QuestionAnswer {
@@ -81,23 +82,8 @@ impl ParsedAnswer {
 }
 
 /// The context to which the MAC of an answer is bound.
-fn context(account: &AccountId, question: &str) -> String {
+pub(crate) fn answer_context(account: &AccountId, question: &str) -> String {
     format!("{account}/{question}")
-}
-
-/// Returns whether an entered answer matches the stored one of an account.
-pub fn is_answer(
-    stored: &QuestionAnswer,
-    entered: &Sensitive,
-    account: &AccountId,
-    app: &App,
-) -> bool {
-    app.keyring().verify(
-        &stored.answer,
-        Purpose::SecurityAnswer,
-        &context(account, &stored.question),
-        entered,
-    )
 }
 
 /// Parses an answer and normalizes it for comparison.
@@ -264,18 +250,15 @@ pub async fn not_used_before(
     field: &str,
     password: &Sensitive,
     account: &Account,
+    proven: &Proven,
     app: &App,
 ) -> Result<(), Problem> {
-    for used in account.used_passwords() {
-        if !matches!(
-            app.hasher.verify(password, Some(used)).await,
-            Verified::Wrong
-        ) {
-            return Err(Problem::invalid_field(
-                field,
-                "must be a password that you have not used before",
-            ));
-        }
+    if proven.is_used_password(app, account, password).await {
+        proven.refuse(app, "password_used_before").await?;
+        return Err(Problem::invalid_field(
+            field,
+            "must be a password that you have not used before",
+        ));
     }
     Ok(())
 }

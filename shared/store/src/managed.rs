@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use vestibule_domain::state::record::{NewRecord, PlanRecord, RecordKey};
 use vestibule_domain::values::record_kind::RecordKind;
 
+use crate::attributes::text;
 use crate::expression::s;
-use crate::item::text;
 use crate::key::Key;
 use crate::read::{Page, read_cursor};
 use crate::{Store, StoreError, records};

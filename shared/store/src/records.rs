@@ -18,10 +18,11 @@ use vestibule_domain::values::record_kind::{Fact, RecordKind};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
+use crate::attributes::{Item, text};
 use crate::commit::{Unique, Writes};
 use crate::error::{is_conditional, took_effect};
 use crate::expression::{Expression, s};
-use crate::item::{self, Item, text};
+use crate::item;
 use crate::key::Key;
 use crate::tables::RECORDS_INDEX;
 use crate::{Store, StoreError};
@@ -32,7 +33,7 @@ pub(crate) fn key(key: &RecordKey) -> Key {
 
 /// Returns the partition of all persons with one number.
 fn partition(key: &RecordKey) -> String {
-    format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
+    format!("R#{}#{}#{}", key.plan, key.kind.into_str(), key.number)
 }
 
 /// Parses the key of a record from its item.
@@ -42,7 +43,7 @@ fn key_of(item: &Item) -> Option<RecordKey> {
     let (plan, kind, number) = (parts.next()?, parts.next()?, parts.next()?);
     Some(RecordKey {
         plan: plan.to_owned(),
-        kind: RecordKind::ALL.into_iter().find(|k| k.as_str() == kind)?,
+        kind: RecordKind::ALL.into_iter().find(|k| k.into_str() == kind)?,
         number: number.to_owned(),
         person: sk.parse().ok()?,
     })
@@ -57,7 +58,7 @@ fn listed(key: &RecordKey) -> String {
 }
 
 fn list(plan: &str, kind: RecordKind, shard: u8) -> String {
-    format!("{plan}#{}#{shard:x}", kind.as_str())
+    format!("{plan}#{}#{shard:x}", kind.into_str())
 }
 
 /// The number of partitions of the list of a plan's records of one kind.

@@ -15,8 +15,9 @@ use vestibule_domain::state::organization::{Organization, Removed};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::text::{Email, PersonName};
 
+use crate::attributes::text;
 use crate::commit::Writes;
-use crate::item::{self, text};
+use crate::item;
 use crate::key::Key;
 use crate::read::{Page, read_cursor};
 use crate::{Store, StoreError, organizations};

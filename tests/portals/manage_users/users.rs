@@ -378,7 +378,7 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
 
     // A browser frontend on another origin can read the location of the next part.
     let request = dana.request(Method::GET, "/users.csv?limit=1");
-    let request = request.header("origin", "http://localhost:8600");
+    let request = request.header("origin", "https://producers.harborlight.example");
     let answer = Response::to(request).await;
     let exposed = answer.headers["access-control-expose-headers"].to_str();
     assert!(exposed.unwrap().split(',').any(|h| h.trim() == "link"));

@@ -583,7 +583,7 @@ impl<'a> Row<'a> {
     fn facts(&self, facts: &[Fact]) -> Result<BTreeMap<Fact, Sensitive>, Reject> {
         facts
             .iter()
-            .map(|fact| Ok((*fact, self.parse(fact.as_str(), |t| fact.parse(t))?)))
+            .map(|fact| Ok((*fact, self.parse(fact.into_str(), |t| fact.parse(t))?)))
             .collect()
     }
 

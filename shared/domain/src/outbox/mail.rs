@@ -279,6 +279,36 @@ pub enum MailText {
     UsernameReminder { username: String },
 }
 
+/// The daily limit that an email counts toward, besides the one of its sender (SE-06).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// Others can cause it by knowing an address or username: links, codes, reminders, invitations.
+    Requested,
+    /// The confirmation of an address that a user entered. It counts as requested, and it has a
+    /// smaller limit per sender, because the address can be a stranger's.
+    Confirmation,
+    /// Reports something that happened. It has its own limit, so that nobody can suppress the
+    /// notice of an attack by causing other emails first.
+    Notice,
+    /// Feedback to the help desk, which has a limit of its own.
+    Feedback,
+}
+
+impl MailText {
+    pub const fn volume(&self) -> Volume {
+        match self {
+            Self::Invitation { .. }
+            | Self::RegistrationCode { .. }
+            | Self::AccountMade { .. }
+            | Self::PasswordReset { .. }
+            | Self::UsernameReminder { .. } => Volume::Requested,
+            Self::ConfirmEmail { .. } => Volume::Confirmation,
+            Self::Feedback { .. } => Volume::Feedback,
+            _ => Volume::Notice,
+        }
+    }
+}
+
 /// What the help desk did to an account. Excludes the agent's reason, which is internal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

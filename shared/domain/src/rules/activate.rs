@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rand::{CryptoRng, RngExt};
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::letter::{Letter, LetterText};
@@ -46,7 +47,8 @@ impl FreshCode {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The digits are wrong.
     Wrong,
@@ -58,19 +60,6 @@ pub enum Refusal {
     NotReissuer,
     /// There is no address for the letter.
     NoAddress,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Wrong => "wrong",
-            Self::Expired => "expired",
-            Self::NothingPending => "nothing_pending",
-            Self::NotReissuer => "not_reissuer",
-            Self::NoAddress => "no_address",
-        }
-    }
 }
 
 /// Creates the letter with a new PIN. Returns `None` on a portal without PIN letters.

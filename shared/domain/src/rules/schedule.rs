@@ -13,6 +13,7 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{IdleStep, MailText, NoticeLine, mail};
@@ -37,8 +38,11 @@ pub const BACKUP_REMINDER_DAYS: u32 = 7;
 pub const MAX_NOTIFIED: usize = 40;
 
 /// An action on an account, in order of priority if several are due on one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ScheduledAction {
     /// Remove access whose end date has passed (UX-07).
     EndAccess,
@@ -64,21 +68,6 @@ impl ScheduledAction {
     /// Returns whether it takes access away for good.
     pub const fn removes_access(self) -> bool {
         matches!(self, Self::EndAccess | Self::Delete)
-    }
-
-    /// Returns the name used in previews and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndAccess => "end_access",
-            Self::Delete => "delete",
-            Self::Disable => "disable",
-            Self::WarnOfDeletion => "warn_of_deletion",
-            Self::WarnOfDisabling => "warn_of_disabling",
-            Self::PasswordNotice => "password_notice",
-            Self::LetterNotice => "letter_notice",
-            Self::CampaignNotice => "campaign_notice",
-            Self::UsernameNotice => "username_notice",
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::IntoStaticStr;
 
 use crate::policy::Policy;
 use crate::state::membership::Membership;
@@ -38,8 +39,9 @@ impl std::fmt::Debug for PasswordHash {
 }
 
 /// The lifecycle state of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Status {
     /// The account can sign in.
     Active,
@@ -47,17 +49,6 @@ pub enum Status {
     Disabled,
     /// The account can't be used or reinstated (AG-10, BA-06).
     Deleted,
-}
-
-impl Status {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Deleted => "deleted",
-        }
-    }
 }
 
 /// A password with its history.
@@ -99,8 +90,11 @@ pub struct Undeliverable {
 }
 
 /// Why emails don't reach an address, in order of severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum UndeliverableKind {
     /// The recipient marked an email as spam.
     Complained,
@@ -109,17 +103,6 @@ pub enum UndeliverableKind {
     /// The receiving mail server reported that the address doesn't exist. No further email is sent
     /// to it.
     Bounced,
-}
-
-impl UndeliverableKind {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Complained => "complained",
-            Self::Refused => "refused",
-            Self::Bounced => "bounced",
-        }
-    }
 }
 
 /// A link that a user saved in the profile (BL-11).

@@ -20,6 +20,8 @@ pub enum Action {
     RegisterFurther,
     /// A user registered again in a campaign (AG-13).
     RegisterAgain,
+    /// A person repeated a completed registration with the right password and got the same response.
+    RepeatRegistration,
     /// A person registered through an invitation.
     AcceptInvitation,
     Invite,
@@ -121,6 +123,8 @@ pub enum Action {
     FollowRecord,
     /// A provider was notified that it can register (EX-06).
     NotifyProvider,
+    /// An email was not sent, because its recipient or sender reached a daily limit (SE-06).
+    SendEmail,
 }
 
 /// Writes the name by which it is stored, searched for and exported.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::IntoStaticStr;
 
 use crate::policy::Role;
 use crate::values::ids::{AccountId, InvitationId, OrganizationId, PortalId};
@@ -55,25 +56,14 @@ pub struct Invitation {
 }
 
 /// The status of an invitation at a given time, as shown to administrators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum InvitationStatus {
     Pending,
     Expired,
     Accepted,
     Revoked,
-}
-
-impl InvitationStatus {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Expired => "expired",
-            Self::Accepted => "accepted",
-            Self::Revoked => "revoked",
-        }
-    }
 }
 
 impl Invitation {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::policy::{Agreement, Policy, Role};
 use crate::state::record::{Mac, RecordKey};
@@ -150,8 +151,9 @@ impl Membership {
 }
 
 /// The progress of a registration, as shown to administrators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Registration {
     /// The user has to enter a PIN or registration code (BL-02).
     Pending,
@@ -160,18 +162,6 @@ pub enum Registration {
     Registered,
     /// The plan record on which the membership is based has ended.
     RecordEnded,
-}
-
-impl Registration {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::Registered => "registered",
-            Self::RecordEnded => "record_ended",
-        }
-    }
 }
 
 /// The delivery status of a PIN letter (ME-08).

@@ -62,10 +62,10 @@ impl RecordKey {
         format!(
             "{}/{}/{}/{}/{}",
             self.plan,
-            self.kind.as_str(),
+            self.kind.into_str(),
             self.number,
             self.person,
-            fact.as_str()
+            fact.into_str()
         )
     }
 }
