@@ -197,9 +197,8 @@ async fn check(
         (Checked::Exhausted(_), account) => {
             equalize_reads(app, account.as_ref(), policy, name).await?;
             let minutes = limit.window_minutes.get();
-            let detail = format!(
-                "There were too many attempts to sign in. Try again in {minutes} minutes."
-            );
+            let detail =
+                format!("There were too many attempts to sign in. Try again in {minutes} minutes.");
             Err(Problem::too_many_attempts(detail, minutes, policy))
         }
         (_, account) => {

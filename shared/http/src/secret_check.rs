@@ -403,7 +403,12 @@ pub async fn verification(
 /// Returns the counters of attempts at a record, for the record and for the source.
 pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -> [Counter; 2] {
     let (policy, _) = scene;
-    let subject = format!("{}/{}/{}", record.plan, record.kind.into_str(), record.number);
+    let subject = format!(
+        "{}/{}/{}",
+        record.plan,
+        record.kind.into_str(),
+        record.number
+    );
     let limit = &policy.rate_limits.registration;
     [
         Counter {

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::invariants;
-use vestibule_tests::people::{PASSWORD, group_principal, with};
-use vestibule_tests::{World, link_token};
+use vestibule_tests::people::{PASSWORD, group_principal, redemption, with};
+use vestibule_tests::{World, code_in, link_token};
 
 const KIM: &str = "kim@blueheron.example";
 
@@ -276,6 +276,46 @@ async fn se_02_every_acceptance_is_reported_where_no_approval_is_required() {
             "{address} is notified of Cal"
         );
     }
+}
+
+/// A registration code gives an account as an invitation does (BL-08).
+#[tokio::test]
+async fn se_02_a_registration_code_of_a_removed_administrator_is_refused_until_another_sends_one() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let (helen, _) = world.provider().await;
+    let kim = json!({
+        "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example",
+        "role": "administrator", "services": ["claims"],
+    });
+    let added = helen.post("/users", kim).await.expect(201);
+    let (kim_id, kim) = (added.text_at("/id"), added.text_at("/username"));
+    let code = code_in(&world.last_mail_to("kim@lakeside.example").await);
+    let redeems = async |username: &str, code: &str| {
+        let anyone = world.on("provider");
+        let path = "/registration-codes/redemption";
+        anyone.post(path, redemption(username, code)).await
+    };
+    redeems(kim, &code).await.expect(200);
+    let kim = world.sign_in("provider", kim).await;
+    let (pia, code) = world.added_by(&kim, "Pia").await;
+    removes(&helen, kim_id).await;
+
+    let refused = redeems(&pia, &code).await.refused(410, "code-expired");
+    refused.says("This code is no longer valid.");
+    // The help desk can replace a lost code, but not vouch for the person.
+    let pia_id = helen.finds("pia").await;
+    let path = format!("/accounts/provider/{pia_id}/registration-code");
+    let because = json!({ "reason": "Pia lost the email" });
+    desk.agent.post(&path, because).await.expect(200);
+    let code = code_in(&world.last_mail_to("pia@lakeside.example").await);
+    redeems(&pia, &code).await.refused(410, "code-expired");
+
+    let path = format!("/users/{pia_id}/registration-code");
+    helen.post(&path, json!({})).await.expect(202);
+    let code = code_in(&world.last_mail_to("pia@lakeside.example").await);
+    redeems(&pia, &code).await.expect(200);
+    invariants(&world).await;
 }
 
 fn invitation(email: &str) -> Value {
