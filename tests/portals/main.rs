@@ -31,6 +31,7 @@ mod my_profile;
 mod print_letters;
 mod register {
     mod agent;
+    mod joining;
     pub mod member;
     mod organizations;
     mod practice;

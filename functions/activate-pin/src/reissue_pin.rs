@@ -7,7 +7,7 @@ use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
-use vestibule_http::{App, Problem, SignedIn, transact};
+use vestibule_http::{App, Problem, SignedIn, credentials, transact};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -33,6 +33,7 @@ const A_DAY: u32 = 24 * 60;
         (status = 201, body = LetterResponse, description = "The new letter"),
         (status = 403, description = "`ask-help-desk`: on this portal, only the help desk sends new PINs (BL-06)"),
         (status = 404, description = "`not-found`: no PIN is pending"),
+        (status = 409, description = "`letter-not-printable` or `no-address`"),
         (status = 429, description = "`too-many-attempts`"),
         SignedInProblems,
     )
@@ -86,8 +87,10 @@ pub(crate) async fn reissue_pin(
             let fresh = app.fresh_pin(pin.digits.get(), rng);
             let named = organization.as_ref().map(|o| (&o.id, o.name.as_str()));
             let (by, context) = (Reissuer::User, caller.context(rng));
-            activate::reissue_pin(account, named, by, fresh, address.clone(), context)
-                .map_err(|refusal| problem(refusal, policy))
+            let reissued =
+                activate::reissue_pin(account, named, by, fresh, address.clone(), context);
+            let (after, decision) = reissued.map_err(|refusal| problem(refusal, policy))?;
+            Ok((after, credentials::printable_letters(decision, policy)?))
         },
     )
     .await?;

@@ -21,7 +21,9 @@ use vestibule_domain::state::membership::{Membership, PendingStep};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::{PostalAddress, Reason};
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, rate_limit, transact};
+use vestibule_http::{
+    App, Body, Caller, Entitled, FieldErrors, Problem, credentials, rate_limit, transact,
+};
 use vestibule_store::UserFilter;
 
 use crate::AccountResponse;
@@ -219,7 +221,10 @@ impl<R: ActionRequest> Action<R> {
                 let decision = decision.into();
                 let is_unlocked = decision
                     .as_ref()
-                    .is_some_and(|d| d.audit.action == AuditAction::UnlockUser);
+                    .is_some_and(|d: &Decision| d.audit.action == AuditAction::UnlockUser);
+                let decision = decision
+                    .map(|d| credentials::printable_letters(d, found.policy))
+                    .transpose()?;
                 Ok(((after, is_unlocked), decision))
             },
         )
@@ -457,6 +462,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         | Refusal::Unknown
         | Refusal::SelfActionForbidden
         | Refusal::AskHelpDesk
+        | Refusal::AnotherMustApprove
         | Refusal::ApprovalNotPending
         | Refusal::NotInReview
         | Refusal::LastAdministrator

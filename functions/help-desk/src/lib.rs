@@ -119,7 +119,8 @@ struct MembershipResponse {
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
 struct AccountLetterResponse {
-    /// The letter's status: `posted`, `overdue`, or `withheld` until an agreement is on file.
+    /// The letter's status: `posted`, `overdue`, `not_printed` if the address must be corrected first, or
+    /// `withheld` until an agreement is on file.
     status: &'static str,
     /// The day on which the letter was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,9 +145,9 @@ impl AccountLetterResponse {
             PendingStep::Pin { issue } => {
                 let letter = LetterStatus::of(issue, policy, now)?;
                 Some(Self {
-                    status: if letter.overdue { "overdue" } else { "posted" },
+                    status: letter.as_str(),
                     issued_on: Some(letter.issued_on.to_string()),
-                    arrives_by: Some(letter.arrives_by.to_string()),
+                    arrives_by: (!letter.not_printed).then(|| letter.arrives_by.to_string()),
                     expires_on: Some(policy.last_day(issue.expires_at).to_string()),
                 })
             }

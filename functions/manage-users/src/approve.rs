@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::rules::actions::approve::{self, Approval};
-use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
+use vestibule_http::openapi::{FieldProblems, NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials, transact};
 
@@ -48,8 +48,9 @@ fn given<'de, D: serde::Deserializer<'de>>(
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The approved user"),
+        (status = 403, description = "`not-allowed`, `another-must-approve` or `next-step-required`"),
         (status = 409, description = "`approval-not-pending`"),
-        EntitledProblems, NotFoundProblems, FieldProblems,
+        SignedInProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn approve(
@@ -73,8 +74,7 @@ pub(crate) async fn approve(
                 group_codes: request.group_codes.clone(),
                 end_date: fields.into_result(end_date)?,
             };
-            let (organization, user) = (&loaded.organization, &loaded.user);
-            approve::approve(acting, organization, user, approval, caller.context(rng))
+            approve::approve(acting, loaded.target(), approval, caller.context(rng))
                 .map_err(|refusal| problem(refusal, &caller.policy))
         },
     )

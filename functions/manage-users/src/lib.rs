@@ -133,7 +133,8 @@ impl UserResponse {
 struct LoadedUser {
     organization: Organization,
     user: Account,
-    /// The administrators of the organization who can act, if the user is one of them.
+    /// The administrators of the organization who can act, if the user is one of them or they are
+    /// notified.
     managers: Vec<Manager>,
 }
 
@@ -168,7 +169,7 @@ impl LoadedUser {
         let is_administrator = user
             .membership(Some(&organization.id))
             .is_some_and(|m| m.role.is_administrator());
-        let managers = if is_administrator {
+        let managers = if is_administrator || policy.approval_by_another() {
             let today = policy.today(caller.origin.at);
             app.store
                 .managers(&policy.portal, &organization.id, today)
@@ -235,6 +236,12 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
             policy,
             "Users join by invitation on this portal. Invite this person instead.",
+        ),
+        Refusal::AnotherMustApprove => Problem::new(
+            StatusCode::FORBIDDEN,
+            "another-must-approve",
+            "Another person must approve",
+            "You invited this person or chose their role. Ask another person who manages users to approve it.",
         ),
         Refusal::ApprovalNotPending => conflict(
             "approval-not-pending",

@@ -40,11 +40,10 @@ pub(crate) async fn start(
     let (_, organization) = transact(
         app,
         |_| async move {
-            let (found, managers) = futures::future::try_join(
-                app.store.organization(&policy.portal, own),
-                app.store.managers(&policy.portal, own, today),
-            )
-            .await?;
+            let (found, managers) = app
+                .store
+                .organization_with_managers(&policy.portal, own, today)
+                .await?;
             let organization =
                 found.ok_or_else(|| Problem::internal("an organization is missing"))?;
             let managers: Vec<_> = managers

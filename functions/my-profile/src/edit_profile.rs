@@ -71,8 +71,8 @@ pub(crate) async fn edit_profile(
     match (&request.first_name, &request.last_name) {
         (None, None) => {}
         (first, last) => {
-            let first = fields.required("first_name", first.as_deref(), NamePart::parse);
-            let last = fields.required("last_name", last.as_deref(), NamePart::parse);
+            let first = fields.required("first_name", first.as_deref(), NamePart::parse_entered);
+            let last = fields.required("last_name", last.as_deref(), NamePart::parse_entered);
             changes.name = first
                 .zip(last)
                 .map(|(first, last)| PersonName { first, last });

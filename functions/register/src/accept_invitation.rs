@@ -95,7 +95,11 @@ pub(crate) async fn accept_invitation(
     let password = credentials::new_password(
         "password",
         &request.password,
-        (username.as_ref(), name.as_ref()),
+        credentials::AboutOwner {
+            username: username.as_ref(),
+            name: name.as_ref(),
+            email: email.as_ref(),
+        },
         &policy,
         &mut fields,
     );

@@ -17,10 +17,11 @@ use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::rules::register::{
-    self as rules, Applicant, Refusal, Registered, Registration,
+    self as rules, Applicant, ExistingOrganization, Refusal, Registered, Registration,
 };
 use vestibule_domain::state::account::{Account, PasswordHash, Status};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::state::follow_up::Manager;
 use vestibule_domain::state::membership::Membership;
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
@@ -165,7 +166,7 @@ pub(crate) async fn register(
                 let owner = app.store.account(&policy.portal, owner).await?;
                 return raced(app, owner, parsed, (policy, origin)).await;
             }
-            let organization = existing_organization(app, record.as_ref(), policy).await?;
+            let organization = Existing::of(app, record.as_ref(), policy, origin).await?;
             let new_hash =
                 || async { credentials::hash(&parsed.password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
@@ -210,7 +211,7 @@ pub(crate) async fn register(
                 designated_address: parsed.postal_address.clone(),
                 pin: fresh_pin(app, parsed.registration_type, policy, rng),
                 organization: OrganizationId::random(rng),
-                existing_organization: organization.as_deref(),
+                existing_organization: organization.as_deref().map(Existing::as_rule),
             };
             let context = Context::new(policy, origin, rng);
             Ok(
@@ -250,7 +251,7 @@ enum Found {
         id: AccountId,
         hash: PasswordHash,
         /// The organization that was already created from the record.
-        organization: Option<Box<Organization>>,
+        organization: Option<Box<Existing>>,
         /// `None` if the record changed after it matched.
         record: Option<PlanRecord>,
     },
@@ -345,15 +346,39 @@ async fn repeated(
     Ok(created(owner, membership, policy, origin))
 }
 
-/// Loads the organization that was already created from the record (EX-03).
-pub(crate) async fn existing_organization(
-    app: &App,
-    record: Option<&PlanRecord>,
-    policy: &Policy,
-) -> Result<Option<Organization>, Problem> {
-    match record.and_then(|r| r.organization(&policy.portal)) {
-        Some(id) => Ok(app.store.organization(&policy.portal, id).await?),
-        None => Ok(None),
+/// The organization that was already created from a record (EX-03), and everyone who manages it.
+pub(crate) struct Existing {
+    organization: Organization,
+    managers: Vec<Manager>,
+}
+
+impl Existing {
+    /// Loads both in one round trip.
+    pub(crate) async fn of(
+        app: &App,
+        record: Option<&PlanRecord>,
+        policy: &Policy,
+        origin: &Origin,
+    ) -> Result<Option<Self>, Problem> {
+        let Some(id) = record.and_then(|r| r.organization(&policy.portal)) else {
+            return Ok(None);
+        };
+        let today = policy.today(origin.at);
+        let (organization, managers) = app
+            .store
+            .organization_with_managers(&policy.portal, id, today)
+            .await?;
+        Ok(organization.map(|organization| Self {
+            organization,
+            managers,
+        }))
+    }
+
+    pub(crate) fn as_rule(&self) -> ExistingOrganization<'_> {
+        ExistingOrganization {
+            organization: &self.organization,
+            managers: &self.managers,
+        }
     }
 }
 
@@ -469,7 +494,11 @@ fn parse<'a>(
     let password = credentials::new_password(
         "password",
         &request.password,
-        (username.as_ref(), name.as_ref()),
+        credentials::AboutOwner {
+            username: username.as_ref(),
+            name: name.as_ref(),
+            email: email.as_ref(),
+        },
         policy,
         &mut fields,
     );
@@ -552,7 +581,7 @@ pub(crate) fn parse_terms(
             .as_ref()
             .is_some_and(|p| p.address == LetterAddress::Designated);
     match (address, designates) {
-        (Some(given), true) => credentials::postal_address(given, addressee, fields),
+        (Some(given), true) => credentials::postal_address(given, addressee, policy, fields),
         (None, true) => {
             fields.push(
                 "postal_address",

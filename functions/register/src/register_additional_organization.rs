@@ -26,7 +26,7 @@ use vestibule_http::{
 };
 
 use crate::register::{
-    STEP, existing_organization, fresh_pin, parse_registration_type, parse_terms, problem, refused,
+    Existing, STEP, fresh_pin, parse_registration_type, parse_terms, problem, refused,
 };
 
 /// The registration of an additional organization.
@@ -132,7 +132,7 @@ pub(crate) async fn register_additional_organization(
                 .and_then(|r| own(&account, r, registration_type));
             let organization = match repeated {
                 Some(_) => None,
-                None => existing_organization(app, record.as_ref(), policy).await?,
+                None => Existing::of(app, record.as_ref(), policy, origin).await?,
             };
             let repeated = repeated.cloned();
             Ok((account, record, repeated, organization))
@@ -147,7 +147,7 @@ pub(crate) async fn register_additional_organization(
                 designated_address: parsed.postal_address.clone(),
                 pin: fresh_pin(app, registration_type, policy, rng),
                 organization: OrganizationId::random(rng),
-                existing_organization: organization.as_ref(),
+                existing_organization: organization.as_ref().map(Existing::as_rule),
             };
             let context = caller.context(rng);
             match rules::register_further(account, record.as_ref(), further, context) {

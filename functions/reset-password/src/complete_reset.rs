@@ -154,7 +154,7 @@ pub(crate) async fn complete_reset(
     credentials::new_password(
         "new_password",
         &request.new_password,
-        (Some(&account.username), Some(&account.name)),
+        &account,
         policy,
         &mut fields,
     );

@@ -50,30 +50,38 @@ async fn count(
 }
 
 /// Returns the account's security questions. A name without an account gets questions chosen by a keyed
-/// hash, so that they stay the same for that name.
+/// hash, so that they stay the same for that name. Both are in the order of the policy, so that the order
+/// does not reveal whether there is an account (UX-09).
 fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account>) -> Vec<String> {
     let Some(asked) = &policy.security_questions else {
         return Vec::new();
     };
-    if let Some(account) = account.filter(|a| !a.security_answers.is_empty()) {
-        return account
-            .security_answers
-            .iter()
-            .map(|a| a.question.clone())
-            .collect();
-    }
-    let mut all: Vec<_> = asked
-        .questions
-        .iter()
-        .map(|q| {
+    let offered = asked.questions.iter().map(|q| q.as_str());
+    let mut ranked: Vec<_> = offered
+        .clone()
+        .map(|question| {
             let context = format!("nobody/{}/{subject}", policy.portal);
-            (app.keyed_digest(&context, q.as_str()), q.to_string())
+            (app.keyed_digest(&context, question), question)
         })
         .collect();
-    all.sort();
-    all.into_iter()
-        .take(asked.required.get() as usize)
-        .map(|(_, q)| q)
+    ranked.sort_by(|a, b| a.0.cmp(&b.0));
+    ranked.truncate(asked.required.get() as usize);
+    let decoys: Vec<_> = ranked.iter().map(|(_, question)| *question).collect();
+    let own = account.map(|a| a.security_answers.iter().map(|a| a.question.as_str()));
+    let shown: Vec<_> = own
+        .map(Iterator::collect)
+        .filter(|own: &Vec<_>| !own.is_empty())
+        .unwrap_or(decoys);
+    // A question that the policy no longer offers comes last.
+    let left = shown
+        .iter()
+        .copied()
+        .filter(|q| !offered.clone().any(|o| o == *q));
+    offered
+        .clone()
+        .filter(|q| shown.contains(q))
+        .chain(left)
+        .map(str::to_owned)
         .collect()
 }
 

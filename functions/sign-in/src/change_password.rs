@@ -53,7 +53,7 @@ pub(crate) async fn change_password(
     let new = credentials::new_password(
         "new_password",
         &request.new_password,
-        (Some(&account.username), Some(&account.name)),
+        account,
         policy,
         &mut fields,
     );

@@ -458,6 +458,21 @@ impl Maker<'_> {
             (&made.username, "Olive Grant", "Supervisor of the plan's help desk"),
             "Invite staff (`POST /help-desk/invitations`) and list them (`GET /help-desk/users`). Only agents and readers can open accounts of other portals.",
         );
+        let second = FirstStaff {
+            portal: Some(self.portal.to_owned()),
+            name: "Oscar Green".to_owned(),
+            email: "oscar@harborlight.example".to_owned(),
+            username: None,
+        };
+        let made = first_staff::make_second(&self.instance.app, second).await?;
+        let approver = self.sign_in(&made.username, made.password.expose()).await?;
+        let change = personas::password_change(made.password.expose());
+        let changed = approver.send(Method::PUT, path, Some(&change)).await?;
+        self.accepted(changed, "PUT", path)?;
+        self.add(
+            (&made.username, "Oscar Green", "Another supervisor"),
+            "Approve the staff whom Olive invites (`POST /help-desk/users/{id}/approval`). Olive can't do it herself.",
+        );
         for (first, role, who, to_try) in [
             (
                 "Ada",
@@ -476,7 +491,10 @@ impl Maker<'_> {
             let invitation =
                 json!({ "first_name": first, "last_name": "Moss", "email": email, "role": role });
             let username = format!("{}.moss", first.to_lowercase());
-            self.join(&supervisor, invitation, &username).await?;
+            let id = self.join(&supervisor, invitation, &username).await?;
+            let path = format!("/users/{id}/approval");
+            self.post(&approver, &path, json!({ "services": [] }))
+                .await?;
             self.add((&username, &format!("{first} Moss"), who), to_try);
         }
         Ok(())

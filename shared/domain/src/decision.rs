@@ -71,6 +71,8 @@ pub enum Change {
     /// registration type to the one account that uses it.
     ClaimRecord {
         record: RecordKey,
+        /// The version of the record as it was read. The write fails if a feed has changed it since.
+        version: u64,
         portal: PortalId,
         registration_type: Slug,
         account: AccountId,

@@ -260,6 +260,7 @@ fn person(number: u8, first_name: &str, born: &str) -> PlanRecord {
         key,
         ended: false,
         to_notify: false,
+        version: 1,
     }
 }
 
@@ -414,6 +415,7 @@ fn issue() -> Issue {
         carried_by: MessageId::from_bytes([2; 16]),
         abroad: false,
         vouched_by: None,
+        not_printed_at: None,
     }
 }
 
@@ -426,6 +428,7 @@ fn membership(pending_step: PendingStep, registration_type: Option<&str>) -> Mem
         group_codes: BTreeSet::new(),
         joined_at: at(NOW),
         end_date: None,
+        granted_by: None,
         confirmed: None,
         registered_again_at: None,
         registration_type: registration_type.map(str::to_owned),

@@ -172,9 +172,9 @@ pub enum AuditOf {
     Portal,
     /// All entries of an organization.
     Organization(OrganizationId),
-    /// Entries with a user as actor or object.
-    User {
-        user: AccountId,
+    /// Entries with one of these users as actor or object: all who have had a username, or one.
+    Users {
+        users: Vec<AccountId>,
         /// Limits the entries to one organization.
         organization: Option<OrganizationId>,
     },
@@ -185,7 +185,7 @@ impl AuditFilter {
     fn holds_for(&self, event: &AuditEvent) -> bool {
         let organization = match &self.of {
             AuditOf::Organization(organization) => Some(organization),
-            AuditOf::User { organization, .. } => organization.as_ref(),
+            AuditOf::Users { organization, .. } => organization.as_ref(),
             AuditOf::Portal => None,
         };
         organization.is_none_or(|o| event.organization.as_ref() == Some(o))
@@ -209,9 +209,12 @@ impl AuditFilter {
                     of_action(portal, organization, action),
                 )]
             }
-            (AuditOf::User { user, .. }, _) => [by_actor, by_object]
-                .map(|index| Partition::of(index, of(portal, user)))
-                .into(),
+            (AuditOf::Users { users, .. }, _) => users
+                .iter()
+                .flat_map(|user| {
+                    [by_actor, by_object].map(|index| Partition::of(index, of(portal, user)))
+                })
+                .collect(),
         }
     }
 

@@ -220,11 +220,18 @@ impl<'a> Writes<'a> {
             } => self.note_removed_in_review(portal, organization, *started_at, removed),
             Change::ClaimRecord {
                 record,
+                version,
                 portal,
                 registration_type,
                 account,
                 claims,
-            } => self.claim_record(record, portal, registration_type, account, claims),
+            } => self.claim_record(
+                (record, *version),
+                portal,
+                registration_type,
+                account,
+                claims,
+            ),
             Change::ReleaseRecord {
                 record,
                 portal,

@@ -52,7 +52,7 @@ pub enum Ending {
     Limited,
 }
 
-/// The number of partitions of the index of pending messages, per channel.
+/// The number of partitions of the index of pending messages, per queue.
 pub const SHARDS: u8 = 4;
 
 /// How long a claim excludes other senders.
@@ -89,16 +89,26 @@ fn due(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// Returns the index partition of a message.
-fn shard_of(channel: Channel, id: &MessageId) -> String {
-    shard(
-        channel,
-        id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS),
-    )
+/// The pending messages that are found together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue<'a> {
+    Mail,
+    /// The letters of a portal, so that those of a portal with an invalid policy can wait.
+    Letters(&'a PortalId),
 }
 
-fn shard(channel: Channel, number: u8) -> String {
-    format!("{}#{number}", channel.into_str())
+impl Queue<'_> {
+    /// Returns the index partition of a message.
+    fn shard_of(self, id: &MessageId) -> String {
+        self.shard(id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS))
+    }
+
+    fn shard(self, number: u8) -> String {
+        match self {
+            Self::Mail => format!("mail#{number}"),
+            Self::Letters(portal) => format!("letter#{portal}#{number}"),
+        }
+    }
 }
 
 /// Parses the message id from a key of the table's stream; `None` for other items.
@@ -225,14 +235,14 @@ impl Store {
         Ok(())
     }
 
-    /// Loads the pending messages of a channel that are due, at most `limit` per shard and oldest first
+    /// Loads the pending messages of a queue that are due, at most `limit` per shard and oldest first
     /// within each shard.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn pending_messages(
         &self,
-        channel: Channel,
+        queue: Queue<'_>,
         limit: i32,
         now: Timestamp,
     ) -> Result<Vec<MessageId>, StoreError> {
@@ -244,7 +254,7 @@ impl Store {
                 .table_name(&self.tables.main)
                 .index_name(PENDING_INDEX)
                 .key_condition_expression("pending = :shard AND due_at <= :now")
-                .values([(":now", s(due(now))), (":shard", s(shard(channel, number)))])
+                .values([(":now", s(due(now))), (":shard", s(queue.shard(number)))])
                 .limit(limit)
                 .send()
                 .await
@@ -274,6 +284,10 @@ impl Writes<'_> {
             // A recovery request results in an email.
             Message::Recovery(r) => (Channel::Mail, &r.origin.portal),
         };
+        let queue = match channel {
+            Channel::Mail => Queue::Mail,
+            Channel::Letter => Queue::Letters(portal),
+        };
         let key = key(message.id());
         let plain =
             zeroize::Zeroizing::new(serde_json::to_vec(message).map_err(StoreError::unavailable)?);
@@ -286,7 +300,7 @@ impl Writes<'_> {
             ("channel", channel.into_str().to_owned()),
             ("portal", portal.to_string()),
             ("state", "pending".to_owned()),
-            ("pending", shard_of(channel, message.id())),
+            ("pending", queue.shard_of(message.id())),
             ("created_at", self.at.to_string()),
             ("due_at", due(self.at)),
             ("payload", sealed),

@@ -207,15 +207,15 @@ async fn se_07_two_administrators_at_once_do_not_end_each_other() {
 async fn se_07_two_supervisors_at_once_do_not_disable_each_other() {
     let world = World::new().await;
     let desk = world.help_desk().await;
-    let other = world.desk_staff(&desk.supervisor, "Sid", "principal").await;
-    let (olive_id, sid_id) = (desk.supervisor.id().await, other.id().await);
+    let other = &desk.second_supervisor;
+    let (olive_id, oscar_id) = (desk.supervisor.id().await, other.id().await);
     let disables = async |by: &Person, id: &str| {
         let body = json!({ "status": "disabled" });
         by.put(&format!("/users/{id}/status"), body).await.status
     };
     let (one, two) = futures::future::join(
-        disables(&desk.supervisor, &sid_id),
-        disables(&other, &olive_id),
+        disables(&desk.supervisor, &oscar_id),
+        disables(other, &olive_id),
     )
     .await;
     assert!(

@@ -193,6 +193,16 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &["of one user", "of a whole day"],
     ),
     (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.csv",
+        &["of one user", "of a whole day"],
+    ),
+    (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.jsonl",
+        &["of one user", "of a whole day"],
+    ),
+    (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/pin",
         &[""],
@@ -361,10 +371,6 @@ impl Site {
 
     /// A user of the first organization who is waiting for approval.
     async fn pending(&self) -> String {
-        if self.portal == "help-desk" {
-            // Nobody is waiting there.
-            return self.users[0].clone();
-        }
         let Some(first) = self
             .first
             .as_ref()
@@ -381,7 +387,10 @@ impl Site {
             self.portal,
             first,
             &format!("waiting{}", self.next()),
-            "user",
+            match self.portal {
+                "help-desk" => "help_desk_reader",
+                _ => "user",
+            },
         )
         .await;
         *self.pending.borrow_mut() = Some(id.clone());
@@ -411,7 +420,9 @@ impl Site {
         let id = if self.first.is_some() {
             let name = format!("victim{n}");
             let id = accepted(&self.world, self.portal, principal, &name, role).await;
-            if self.portal != "help-desk" {
+            if self.portal == "help-desk" {
+                self.world.approve_staff(&id).await;
+            } else {
                 let path = format!("/users/{id}/approval");
                 principal
                     .post(&path, json!({ "services": [] }))

@@ -339,6 +339,27 @@ pub(super) async fn practice<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
     demo.expect(&response, "/services/0", "eligibility")
 }
 
+/// Signs a new supervisor in, who must change the one-time password.
+async fn supervisor<W: Write>(
+    demo: &mut Demo<'_, W>,
+    portal: &'static str,
+    made: first_staff::Made,
+) -> Result<Client, StartError> {
+    let one_time = made.password.expose();
+    let supervisor = demo
+        .sign_in(portal, &made.username, one_time, "change_password")
+        .await?;
+    let call = Call {
+        client: &supervisor,
+        portal,
+        method: Method::PUT,
+        path: "/sessions/current/password",
+        body: Some(personas::password_change(one_time)),
+    };
+    demo.call(call, 200).await?;
+    Ok(supervisor)
+}
+
 pub(super) async fn help_desk<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
     const PROVIDER: &str = "provider";
     const DESK: &str = "help-desk";
@@ -366,19 +387,7 @@ pub(super) async fn help_desk<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
         username: None,
     };
     let made = first_staff::make(&demo.instance.app, first).await?;
-    let one_time = made.password.expose();
-    let olive = demo
-        .sign_in(DESK, &made.username, one_time, "change_password")
-        .await?;
-    let change = personas::password_change(one_time);
-    let call = Call {
-        client: &olive,
-        portal: DESK,
-        method: Method::PUT,
-        path: "/sessions/current/password",
-        body: Some(change),
-    };
-    demo.call(call, 200).await?;
+    let olive = supervisor(demo, DESK, made).await?;
     let invitation = json!({ "first_name": "Ada", "last_name": "Moss", "email": "ada@harborlight.example", "role": "help_desk_agent" });
     demo.call(post(&olive, DESK, "/invitations", invitation), 201)
         .await?;
@@ -390,7 +399,26 @@ pub(super) async fn help_desk<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
         "ada.moss",
     );
     let staff = demo.on(DESK);
-    demo.call(post(&staff, DESK, "/invitations/accept", acceptance), 201)
+    let response = demo
+        .call(post(&staff, DESK, "/invitations/accept", acceptance), 201)
+        .await?;
+    let approval = format!("/users/{}/approval", response.text_at("/user_id"));
+
+    demo.step("Olive can't approve the agent whom she invited. Another supervisor, Oscar, does")?;
+    let nothing = json!({ "services": [] });
+    let response = demo
+        .call(post(&olive, DESK, &approval, nothing.clone()), 403)
+        .await?;
+    demo.contains(&response, "another-must-approve")?;
+    let second = FirstStaff {
+        portal: None,
+        name: "Oscar Green".to_owned(),
+        email: "oscar@harborlight.example".to_owned(),
+        username: None,
+    };
+    let made = first_staff::make_second(&demo.instance.app, second).await?;
+    let oscar = supervisor(demo, DESK, made).await?;
+    demo.call(post(&oscar, DESK, &approval, nothing), 200)
         .await?;
 
     demo.step("Joan calls. Ada finds her account and sends a new letter; the reason goes into the audit trail")?;

@@ -265,10 +265,23 @@ pub enum MailText {
         /// Whether it has already expired because the notice is late.
         over: bool,
     },
+    /// Sent to a user whose PIN letter could not be printed (ME-08).
+    LetterNotPrinted,
     /// Sent to a user whose PIN letter should have arrived (ME-08).
     LetterOverdue {
         /// The date by which it should have arrived.
         arrives_by: Date,
+    },
+    /// Sent to everyone who manages an organization when a person joins it, or gets a role, without them
+    /// (SE-08, UX-12).
+    ManagedUserChanged {
+        organization: String,
+        /// The name of the person.
+        person: String,
+        username: String,
+        /// The title of the person's role.
+        role: String,
+        event: ManagedEvent,
     },
     /// Informs administrators of scheduled actions that affected users of their organization.
     UsersChanged {
@@ -307,6 +320,25 @@ impl MailText {
             _ => Volume::Notice,
         }
     }
+}
+
+/// What happened to a user whom others manage too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManagedEvent {
+    /// The person registered with the organization's plan record.
+    Joined {
+        /// Whether an administrator has to approve the person first.
+        awaits_approval: bool,
+    },
+    /// An administrator approved the person.
+    Approved { by: String },
+    /// An administrator changed the person's role.
+    RoleChanged {
+        by: String,
+        /// Whether another administrator has to approve the role first.
+        awaits_approval: bool,
+    },
 }
 
 /// What the help desk did to an account. Excludes the agent's reason, which is internal.

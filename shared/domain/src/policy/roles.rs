@@ -166,6 +166,16 @@ impl ReadRoles {
         !self.misnamed && !self.policies.contains_key(&role)
     }
 
+    /// Returns whether it is known that no role has a permission.
+    pub(super) fn lacks_permission(&self, permission: Permission) -> bool {
+        let lacks = |policy: &Option<RolePolicy>| {
+            policy
+                .as_ref()
+                .is_some_and(|p| !p.permissions.contains(&permission))
+        };
+        !self.misnamed && self.policies.values().all(lacks)
+    }
+
     /// Returns the roles if all of them could be read.
     pub(super) fn into_whole(self) -> Option<BTreeMap<Role, RolePolicy>> {
         let policies = Some(self.policies).filter(|_| !self.misnamed)?;

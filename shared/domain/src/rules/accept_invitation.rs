@@ -215,6 +215,9 @@ fn membership_for(
     let organization = invitation.organization.clone();
     Ok(Membership {
         end_date: invitation.end_date,
+        granted_by: policy
+            .approval_by_another()
+            .then(|| invitation.invited_by.clone()),
         ..Membership::joined(organization, invitation.role, pending_step, now)
     })
 }

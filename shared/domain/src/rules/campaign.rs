@@ -31,6 +31,7 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
             cutoff,
             transition_days,
             warning_days,
+            corrected_on,
         } if day < *start => {
             let transition = start.saturating_add(i64::from(transition_days.get()).days());
             let call = Call {
@@ -45,6 +46,7 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
                 ]
             });
             let notice_days = std::iter::once(*start)
+                .chain(*corrected_on)
                 .chain(warnings.filter(|day| day > start))
                 .collect();
             Some((*start, call, notice_days))

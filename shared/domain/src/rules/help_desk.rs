@@ -26,11 +26,7 @@ pub fn organization_id(portal: &PortalId) -> OrganizationId {
 /// Creates the first help desk account, a supervisor, and its organization. Returns `None` on a
 /// portal that isn't a help desk. The store checks that none exists yet.
 pub fn first_staff(applicant: Applicant, context: Context<'_>) -> Option<Registered> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     policy.help_desk_for.as_ref()?;
     let organization = Organization {
         id: organization_id(&policy.portal),
@@ -48,6 +44,42 @@ pub fn first_staff(applicant: Applicant, context: Context<'_>) -> Option<Registe
         next_review_due_on: next_due_on(policy, origin.at),
         review: None,
     };
+    let Registered { account, decision } = supervisor(applicant, &organization, context);
+    let decision = decision.change(Change::CreateOrganization(organization));
+    Some(Registered { account, decision })
+}
+
+/// Creates the second supervisor, who approves what the first one decides (UX-12). An operator creates
+/// both, so that they are two persons. Returns `None` if there are two already.
+pub fn second_supervisor(
+    applicant: Applicant,
+    organization: &Organization,
+    context: Context<'_>,
+) -> Option<Registered> {
+    if organization.principals.len() != 1 {
+        return None;
+    }
+    let mut after = organization.clone();
+    after.principals.insert(applicant.id.clone());
+    let Registered { account, decision } = supervisor(applicant, organization, context);
+    let decision = decision.change(Change::UpdateOrganization {
+        before: Box::new(organization.clone()),
+        after: Box::new(after),
+    });
+    Some(Registered { account, decision })
+}
+
+/// Creates the account of a supervisor.
+fn supervisor(
+    applicant: Applicant,
+    organization: &Organization,
+    context: Context<'_>,
+) -> Registered {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let membership = Membership::joined(
         organization.id.clone(),
         Role::Principal,
@@ -64,8 +96,7 @@ pub fn first_staff(applicant: Applicant, context: Context<'_>) -> Option<Registe
         .on(account.id.as_str())
         .for_organization(Some(&organization.id));
     let decision = Decision::recording(audit)
-        .change(Change::CreateOrganization(organization))
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send([notice]);
-    Some(Registered { account, decision })
+    Registered { account, decision }
 }

@@ -8,13 +8,14 @@ use jiff::civil::Date;
 use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision, RecordClaim};
-use crate::outbox::mail::mail;
-use crate::outbox::mail::{MailText, Message};
-use crate::policy::{LetterAddress, Policy, RegistrationType, Role};
+use crate::outbox::mail::{MailText, ManagedEvent, Message, mail};
+use crate::policy::{LetterAddress, Permission, Policy, RegistrationType, Role};
 use crate::rules::activate::{self, FreshCode};
 use crate::rules::context::Context;
+use crate::rules::follow_up::notices_to_managers;
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
 use crate::state::audit::{Action, Actor, AuditEvent};
+use crate::state::follow_up::Manager;
 use crate::state::membership::{Issue, LetterStatus, Membership, PendingStep};
 use crate::state::organization::{Organization, next_due_on};
 use crate::state::record::{PlanRecord, RecordData};
@@ -39,6 +40,14 @@ pub struct Applicant {
     pub accepted_agreements: BTreeMap<String, String>,
 }
 
+/// An organization that a person joins with its plan record.
+#[derive(Debug, Clone, Copy)]
+pub struct ExistingOrganization<'a> {
+    pub organization: &'a Organization,
+    /// Everyone who manages it and can act. They are notified (SE-08).
+    pub managers: &'a [Manager],
+}
+
 /// A request to register with a plan record.
 #[derive(Debug)]
 pub struct Registration<'a> {
@@ -52,7 +61,7 @@ pub struct Registration<'a> {
     pub organization: OrganizationId,
     /// The organization that was registered with the record through another registration type
     /// (EX-03).
-    pub existing_organization: Option<&'a Organization>,
+    pub existing_organization: Option<ExistingOrganization<'a>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
@@ -145,7 +154,7 @@ struct Application<'a> {
     designated_address: Option<PostalAddress>,
     pin: Option<FreshCode>,
     organization: OrganizationId,
-    existing_organization: Option<&'a Organization>,
+    existing_organization: Option<ExistingOrganization<'a>>,
 }
 
 /// Decides whether the record can be registered, and with which membership (AG-03, BL-03, EX-03 to
@@ -179,13 +188,27 @@ fn admit(
         .claimed_by(&policy.portal, registration_type)
         .is_some();
     let registered_organization = record.organization(&policy.portal);
-    if taken || registered_organization != existing_organization.map(|o| &o.id) {
+    if taken || registered_organization != existing_organization.map(|o| &o.organization.id) {
         return Err(Refusal::AlreadyRegistered);
     }
-    let principal = registration_type.role == Role::Principal;
+    let awaits_approval = registration_type.joining_requires_approval
+        && existing_organization.is_some_and(|existing| {
+            existing
+                .managers
+                .iter()
+                .any(|m| policy.allows(m.role, Permission::ApproveUsers))
+        });
+    // A principal who awaits approval becomes one when they are approved.
+    let principal = registration_type.role == Role::Principal && !awaits_approval;
     let (organization, change, claims) =
         match (existing_organization, &registration_type.organization) {
-            (Some(found), Some(_)) => {
+            (
+                Some(ExistingOrganization {
+                    organization: found,
+                    ..
+                }),
+                Some(_),
+            ) => {
                 let mut after = found.clone();
                 if principal {
                     after.principals.insert(id.clone());
@@ -236,11 +259,18 @@ fn admit(
             (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
-            let (issue, letter) =
-                activate::pin_letter(fresh, address, greeting, name.clone(), context.reborrow())
-                    .ok_or(Refusal::NoAddress)?;
+            let (issue, letter) = activate::pin_letter(
+                fresh,
+                address,
+                (id, greeting),
+                name.clone(),
+                context.reborrow(),
+            )
+            .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
+    } else if awaits_approval {
+        (PendingStep::Approval, None)
     } else {
         (PendingStep::Open, None)
     };
@@ -258,6 +288,7 @@ fn admit(
         group_codes: organization.map(|o| o.group_codes).unwrap_or_default(),
         joined_at: now,
         end_date: None,
+        granted_by: None,
         confirmed: None,
         registered_again_at: None,
         registration_type: Some(registration_type.id.to_string()),
@@ -271,6 +302,7 @@ fn admit(
         membership,
         claim: Change::ClaimRecord {
             record: record.key.clone(),
+            version: record.version,
             portal: policy.portal.clone(),
             registration_type: registration_type.id.clone(),
             account: id.clone(),
@@ -338,6 +370,7 @@ pub fn register(
         messages.push(mail(&account, now, text, context.rng));
     }
     messages.extend(admission.letter);
+    messages.extend(joined(existing_organization, &account, context.reborrow()));
     let decision = Decision::recording(audit)
         .change(admission.claim)
         .change(Change::CreateAccount(Box::new(account.clone())))
@@ -363,7 +396,7 @@ pub struct Further<'a> {
     pub organization: OrganizationId,
     /// The organization that was registered with the record through another registration type
     /// (EX-03).
-    pub existing_organization: Option<&'a Organization>,
+    pub existing_organization: Option<ExistingOrganization<'a>>,
 }
 
 /// Adds an organization, whose record the user's verification matched, to an existing account. The
@@ -390,7 +423,8 @@ pub fn register_further(
         existing_organization,
     } = request;
     // A user has at most one membership in an organization.
-    if existing_organization.is_some_and(|o| account.membership(Some(&o.id)).is_some()) {
+    if existing_organization.is_some_and(|o| account.membership(Some(&o.organization.id)).is_some())
+    {
         return Err(Refusal::AlreadyRegistered);
     }
     if account.memberships.len() >= MAX_ORGANIZATIONS {
@@ -430,6 +464,7 @@ pub fn register_further(
     messages.extend(admission.letter);
     let mut after = account.clone();
     after.memberships.push(membership);
+    messages.extend(joined(existing_organization, &after, context.reborrow()));
     let decision = Decision::recording(audit)
         .change(admission.claim)
         .update(account, after.clone())
@@ -442,6 +477,34 @@ pub fn register_further(
         account: after,
         decision,
     })
+}
+
+/// Returns the notices to everyone who manages an organization that a person joined (SE-08).
+fn joined(
+    existing: Option<ExistingOrganization<'_>>,
+    account: &Account,
+    context: Context<'_>,
+) -> Vec<Message> {
+    let Some(ExistingOrganization {
+        organization,
+        managers,
+    }) = existing
+    else {
+        return Vec::new();
+    };
+    let Some(membership) = account.membership(Some(&organization.id)) else {
+        return Vec::new();
+    };
+    let event = ManagedEvent::Joined {
+        awaits_approval: membership.pending_step == PendingStep::Approval,
+    };
+    notices_to_managers(
+        managers,
+        organization,
+        (account, membership),
+        event,
+        context,
+    )
 }
 
 /// The maximum number of organizations of an account. Sign-in writes one row for each, in a

@@ -33,9 +33,7 @@ use crate::state::organization::Organization;
 /// The interval of reminders that an organization has no backup administrator (AG-04).
 pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
-/// The maximum number of administrators notified at once, and of users in one notice. DynamoDB
-/// writes at most 100 items in a transaction.
-pub const MAX_NOTIFIED: usize = 40;
+pub use crate::rules::follow_up::MAX_NOTIFIED;
 
 /// An action on an account, in order of priority if several are due on one day.
 #[derive(
@@ -253,9 +251,9 @@ fn letter_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
         .memberships
         .iter()
         .filter_map(|m| match &m.pending_step {
-            PendingStep::Pin { issue } => {
-                LetterStatus::of(issue, policy, issue.issued_at).map(|s| s.arrives_by)
-            }
+            PendingStep::Pin { issue } => LetterStatus::of(issue, policy, issue.issued_at)
+                .filter(|letter| !letter.not_printed)
+                .map(|letter| letter.arrives_by),
             _ => None,
         });
     arrivals

@@ -71,6 +71,8 @@ pub enum Action {
     CancelEmailChange,
     /// Emails to an account's address were found undeliverable.
     MarkUndeliverable,
+    /// A PIN letter was found unprintable.
+    MarkLetterNotPrinted,
     SendFeedback,
     /// The scheduler warned a user that the account will be disabled or deleted.
     WarnIdle,

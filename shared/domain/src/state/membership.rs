@@ -30,6 +30,9 @@ pub struct Issue {
     /// registration code is worth when it is redeemed (SE-02). `None` for a PIN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vouched_by: Option<AccountId>,
+    /// When printing the letter failed, because its text or address does not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_printed_at: Option<Timestamp>,
 }
 
 /// A step that has to be completed before a membership gives access.
@@ -68,6 +71,10 @@ pub struct Membership {
     /// The last day of access, in the portal's time zone (UX-07); `None` if it doesn't end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_date: Option<Date>,
+    /// The administrator who invited the user or changed their role, if another one has to approve it
+    /// (UX-12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_by: Option<AccountId>,
     /// The latest confirmation in an access review (EX-11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmation>,
@@ -109,6 +116,7 @@ impl Membership {
             services: BTreeSet::new(),
             group_codes: BTreeSet::new(),
             joined_at: now,
+            granted_by: None,
             confirmed: None,
             registered_again_at: None,
             end_date: None,
@@ -178,6 +186,8 @@ pub struct LetterStatus {
     pub arrives_by: Date,
     /// Whether that day has passed. The address on record should then be checked.
     pub overdue: bool,
+    /// Whether the letter could not be printed, so that none will arrive.
+    pub not_printed: bool,
 }
 
 impl LetterStatus {
@@ -196,7 +206,19 @@ impl LetterStatus {
             arrives_from: policy.business_day_after(issued_on, span.from),
             arrives_by,
             overdue: policy.today(now) > arrives_by,
+            not_printed: issue.not_printed_at.is_some(),
         })
+    }
+
+    /// Returns the name used in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self {
+                not_printed: true, ..
+            } => "not_printed",
+            Self { overdue: true, .. } => "overdue",
+            _ => "posted",
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
+use crate::values::folding;
 use crate::values::text::{self, Invalid, Sensitive};
 
 #[derive(
@@ -91,11 +92,11 @@ impl Fact {
     pub fn parse(self, text: &str) -> Result<Sensitive, Invalid> {
         match self {
             Self::SubscriberLastName | Self::FirstName | Self::LastName => {
-                let comparable = text::comparable(text::NamePart::parse(text)?.as_str());
-                if comparable.is_empty() {
+                let name = folding::name(text::NamePart::parse(text)?.as_str());
+                if name.is_empty() {
                     return Err(Invalid::new("must contain a letter"));
                 }
-                Ok(Sensitive::new(comparable))
+                Ok(Sensitive::new(name))
             }
             Self::DateOfBirth => text
                 .trim()

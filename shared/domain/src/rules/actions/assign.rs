@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 
 use crate::decision::Decision;
-use crate::outbox::mail::{AccessChange, MailText, mail};
+use crate::outbox::mail::{AccessChange, MailText, ManagedEvent, mail};
 use crate::policy::{Permission, Policy, Role};
 use crate::rules::access_terms::{check_end, check_offered, ends_earlier};
 use crate::rules::acting::{ActingAdministrator, authorize_on, authorize_removal};
@@ -13,6 +13,7 @@ use crate::rules::actions::Refusal;
 use crate::rules::actions::administrators::{taken_from, with_principals};
 use crate::rules::actions::authority::{Authority, Target};
 use crate::rules::context::Context;
+use crate::rules::follow_up::notices_to_managers;
 use crate::state::account::Account;
 use crate::state::audit::Action;
 use crate::state::membership::{Membership, PendingStep};
@@ -33,13 +34,9 @@ pub fn assign(
     acting: ActingAdministrator<'_>,
     target: Target<'_>,
     to: Assignment,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let user = target.account;
     let organization = target.organizations.first().ok_or(Refusal::Unknown)?;
     let current = authorize_on(acting, Permission::EditUsers, organization, user, policy)?;
@@ -59,13 +56,17 @@ pub fn assign(
     check_offered(&to.services, &to.group_codes, organization, policy)?;
     check_end(to.end_date, to.role, policy, origin)?;
     let end_date = to.end_date;
+    // Nobody raises a role alone, not even that of a second account of their own (UX-12).
+    let awaits_approval = policy.approval_by_another() && policy.raises(current.role, to.role);
     let principals = if changes_role {
-        with_principals(organization, user, Some(to.role))?
+        let role = (!awaits_approval).then_some(to.role);
+        with_principals(organization, user, role)?
     } else {
         None
     };
     let authority = Authority::Administrator(acting);
-    let stays = to.role.rank() >= Role::Administrator.rank() && end_date.is_none();
+    let stays =
+        !awaits_approval && to.role.rank() >= Role::Administrator.rank() && end_date.is_none();
     let administrators = if stays || current.end_date.is_some() {
         principals
     } else {
@@ -77,10 +78,33 @@ pub fn assign(
         membership.services = to.services;
         membership.group_codes = to.group_codes;
         membership.end_date = end_date;
+        if awaits_approval {
+            membership.pending_step = PendingStep::Approval;
+            membership.granted_by = Some(acting.account.id.clone());
+        }
     }
     let audit = acting
-        .audit(origin, Action::AssignAccess, rng)
+        .audit(origin, Action::AssignAccess, context.rng)
         .on(user.id.as_str());
+    let mut messages = Vec::new();
+    if let Some(membership) = after.membership(Some(&organization.id))
+        && changes_role
+        && policy.approval_by_another()
+    {
+        let event = ManagedEvent::RoleChanged {
+            by: acting.account.name.full(),
+            awaits_approval,
+        };
+        let managers = target.managers;
+        let user_and_role = (user, membership);
+        messages = notices_to_managers(
+            managers,
+            organization,
+            user_and_role,
+            event,
+            context.reborrow(),
+        );
+    }
     let text = MailText::AccessChanged {
         organization: organization.name.clone(),
         change: AccessChange::Assigned { end_date },
@@ -89,7 +113,8 @@ pub fn assign(
         .into_iter()
         .fold(Decision::recording(audit), Decision::change)
         .update(user, after.clone())
-        .send([mail(user, origin.at, text, rng)]);
+        .send([mail(user, origin.at, text, context.rng)])
+        .send(messages);
     Ok((after, decision))
 }
 

@@ -104,7 +104,8 @@ pub struct Target<'a> {
     pub named: Option<&'a OrganizationId>,
     /// The organizations that the account belongs to.
     pub organizations: &'a [Organization],
-    /// The administrators of the named organization who can act, if the account is one of them.
+    /// The administrators of the named organization who can act, if the account is one of them or they
+    /// are notified.
     pub managers: &'a [Manager],
 }
 

@@ -27,6 +27,9 @@ pub enum Refusal {
     NotReissuer,
     /// On this portal only the help desk can do this.
     AskHelpDesk,
+    /// The administrator invited the user or chose their role, so another one has to approve it
+    /// (UX-12).
+    AnotherMustApprove,
     /// The user isn't waiting for approval.
     ApprovalNotPending,
     /// No PIN, registration code or agreement is pending.
@@ -77,6 +80,7 @@ impl Refusal {
             Self::UnsupportedOnPortal => "unsupported_on_portal",
             Self::NotReissuer => "not_reissuer",
             Self::AskHelpDesk => "ask_help_desk",
+            Self::AnotherMustApprove => "another_must_approve",
             Self::ApprovalNotPending => "approval_not_pending",
             Self::NothingPending => "nothing_pending",
             Self::AccessOver => "access_over",
