@@ -176,9 +176,11 @@ async fn refused(
             format!("This PIN has expired. {}", ask_for_new_pin(policy)),
             policy,
         ),
-        Refusal::Wrong | Refusal::NothingPending | Refusal::NotReissuer | Refusal::NoAddress => {
-            Problem::conflict()
-        }
+        Refusal::Wrong
+        | Refusal::WithoutStanding
+        | Refusal::NothingPending
+        | Refusal::NotReissuer
+        | Refusal::NoAddress => Problem::conflict(),
     })
 }
 

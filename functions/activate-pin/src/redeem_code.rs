@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::accept_invitation::Standing;
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::state::account::{Account, PasswordHash};
@@ -140,19 +141,24 @@ pub(crate) async fn redeem_code(
     };
     let pending = account.memberships.iter().find(|m| code_issue(m).is_some());
     let organization = pending.and_then(|m| m.organization.as_ref());
+    let is_vouched_for = is_vouched_for(app, account, pending, (policy, origin)).await?;
     let answers = answers
         .into_iter()
         .map(|a| a.seal(&account.id, app))
         .collect();
     let hint = hint.map(|h| h.seal(&account.id, app));
-    let decided = activate::redeem_code(
-        account,
-        organization,
-        |_| true,
-        hash,
-        (answers, hint),
-        Context::new(policy, origin, &mut rng),
-    );
+    let decided = if is_vouched_for {
+        activate::redeem_code(
+            account,
+            organization,
+            |_| true,
+            hash,
+            (answers, hint),
+            Context::new(policy, origin, &mut rng),
+        )
+    } else {
+        Err(Refusal::WithoutStanding)
+    };
     match decided {
         Ok(decision) => match app.commit(decision, &mut rng).await {
             Ok(()) => Ok(Json(redeemed(&username))),
@@ -190,6 +196,12 @@ pub(crate) async fn redeem_code(
                     format!("This code has expired. {}", ask_for_new_code(policy)),
                     policy,
                 ),
+                Refusal::WithoutStanding => code_problem(
+                    "code-expired",
+                    "Code withdrawn",
+                    format!("This code is no longer valid. {}", ask_for_new_code(policy)),
+                    policy,
+                ),
                 Refusal::Wrong
                 | Refusal::NothingPending
                 | Refusal::NotReissuer
@@ -197,6 +209,32 @@ pub(crate) async fn redeem_code(
             })
         }
     }
+}
+
+/// Returns whether the administrator who sent the pending code could still add the user (SE-02).
+async fn is_vouched_for(
+    app: &App,
+    account: &Account,
+    pending: Option<&Membership>,
+    (policy, origin): Scene<'_>,
+) -> Result<bool, Problem> {
+    let organization = pending.and_then(|m| m.organization.as_ref());
+    let voucher = pending
+        .and_then(code_issue)
+        .and_then(|i| i.vouched_by.as_ref());
+    let (Some(pending), Some(id), Some(voucher)) = (pending, organization, voucher) else {
+        return Ok(false);
+    };
+    let found = app
+        .store
+        .organization_with_account(&account.portal, id, voucher);
+    let (organization, inviter) = found.await?;
+    let standing = Standing {
+        organization,
+        inviter,
+        ..Standing::default()
+    };
+    Ok(standing.can_give(id, pending.role, policy, origin.at))
 }
 
 /// What was entered correctly.

@@ -143,7 +143,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             )
             .with_help(policy)
         }
-        Refusal::NothingPending | Refusal::Wrong | Refusal::Expired => {
+        Refusal::NothingPending | Refusal::Wrong | Refusal::WithoutStanding | Refusal::Expired => {
             Problem::not_found("pending PIN")
         }
     }

@@ -414,6 +414,7 @@ fn issue() -> Issue {
         expires_at: at("2027-01-23T06:00:00Z"),
         carried_by: MessageId::from_bytes([2; 16]),
         abroad: false,
+        vouched_by: None,
         not_printed_at: None,
     }
 }

@@ -36,16 +36,16 @@ impl Operation {
 /// Operations as in the OpenAPI document: method and path.
 type Operations = &'static [(&'static str, &'static str)];
 
-/// Every session can be viewed and ended.
+/// Every session can be viewed and ended. The profile shows whose it is, and whom to ask (EX-14).
 const SESSION: Operations = &[
     ("GET", "/{portal}/sessions/current"),
     ("DELETE", "/{portal}/sessions/current"),
+    ("GET", "/{portal}/me"),
 ];
 
 /// What users view and secure of their own account while an organization or a plan record keeps them waiting.
 /// It includes the email address, because the rest of the step is announced there.
 const OWN_ACCOUNT: Operations = &[
-    ("GET", "/{portal}/me"),
     ("GET", "/{portal}/me/activity"),
     ("PUT", "/{portal}/me/email"),
     ("DELETE", "/{portal}/me/email"),
@@ -88,12 +88,12 @@ fn allowed_at(step: NextStep) -> Vec<Operations> {
             vec![SESSION, &[("PUT", "/{portal}/sessions/current/password")]]
         }
         NextStep::ChooseUsername => vec![SESSION, CHOOSE_USERNAME],
-        NextStep::ChooseOrganization | NextStep::CampaignOver | NextStep::RecordEnded => {
-            after_login(&[CHOOSE_USERNAME])
-        }
-        NextStep::RegisterAgain | NextStep::EnterRegistrationCode | NextStep::AwaitApproval => {
-            after_login(&[CHOOSE_USERNAME_AND_REGISTER_AGAIN])
-        }
+        NextStep::ChooseOrganization | NextStep::RecordEnded => after_login(&[CHOOSE_USERNAME]),
+        // After the cutoff, registering again reports the date on which it passed.
+        NextStep::RegisterAgain
+        | NextStep::CampaignOver
+        | NextStep::EnterRegistrationCode
+        | NextStep::AwaitApproval => after_login(&[CHOOSE_USERNAME_AND_REGISTER_AGAIN]),
         NextStep::EnterPin | NextStep::SignAgreement => after_login(&[
             CHOOSE_USERNAME_AND_REGISTER_AGAIN,
             ENTER_PIN_AND_SIGN_AGREEMENT,

@@ -223,13 +223,9 @@ async fn ag_08_the_administrators_are_notified_and_any_of_them_approves() {
     let to_ruth = world.mails_to("ruth@blueheron.example").await;
     assert_eq!(to_ruth.len(), before + 1);
     assert_eq!(to_ruth[before].subject, reported.subject);
-    assert!(
-        to_ruth[before]
-            .text
-            .contains("Ada Lind invited this person"),
-        "{}",
-        to_ruth[before].text
-    );
+    let words: Vec<_> = to_ruth[before].text.split_whitespace().collect();
+    let text = words.join(" ");
+    assert!(text.contains("Ada Lind invited this person"), "{text}");
 
     let path = format!("/users/{id}/approval");
     let nothing = json!({ "services": [], "group_codes": [] });

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::invariants;
-use vestibule_tests::people::{PASSWORD, group_principal, with};
-use vestibule_tests::{World, link_token};
+use vestibule_tests::people::{PASSWORD, group_principal, redemption, with};
+use vestibule_tests::{World, code_in, link_token};
 
 const KIM: &str = "kim@blueheron.example";
 
@@ -166,12 +166,9 @@ async fn se_02_an_existing_user_cannot_accept_the_invitation_of_a_removed_admini
 #[tokio::test]
 async fn se_02_an_administrator_who_resends_an_invitation_becomes_its_inviter() {
     let at = by_ada("user").await;
-    let id = at
-        .ruth
-        .get("/invitations")
-        .await
-        .text_at("/items/0/id")
-        .to_owned();
+    let list = at.ruth.get("/invitations").await.expect(200);
+    let of_kim = list.items().iter().find(|i| i["email"] == KIM).unwrap();
+    let id = of_kim["id"].as_str().unwrap();
     at.ruth
         .post(&format!("/invitations/{id}/resend"), json!({}))
         .await
@@ -199,14 +196,15 @@ async fn se_02_the_help_desk_does_not_resend_what_its_inviter_can_no_longer_send
     assert_eq!(at.world.mails_to(KIM).await.len(), 2);
 }
 
-/// The emails about a new user that an address received.
+/// The emails about a new user that an address received, without their line breaks.
 async fn told(world: &World, address: &str) -> Vec<String> {
     let mails = world.mails_to(address).await;
     let about = mails.into_iter().filter(|m| {
         m.subject
             .starts_with("A new user of Blue Heron Manufacturing")
     });
-    about.map(|m| m.text).collect()
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    about.map(|m| words(m.text)).collect()
 }
 
 #[tokio::test]
@@ -278,6 +276,46 @@ async fn se_02_every_acceptance_is_reported_where_no_approval_is_required() {
             "{address} is notified of Cal"
         );
     }
+}
+
+/// A registration code gives an account as an invitation does (BL-08).
+#[tokio::test]
+async fn se_02_a_registration_code_of_a_removed_administrator_is_refused_until_another_sends_one() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let (helen, _) = world.provider().await;
+    let kim = json!({
+        "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example",
+        "role": "administrator", "services": ["claims"],
+    });
+    let added = helen.post("/users", kim).await.expect(201);
+    let (kim_id, kim) = (added.text_at("/id"), added.text_at("/username"));
+    let code = code_in(&world.last_mail_to("kim@lakeside.example").await);
+    let redeems = async |username: &str, code: &str| {
+        let anyone = world.on("provider");
+        let path = "/registration-codes/redemption";
+        anyone.post(path, redemption(username, code)).await
+    };
+    redeems(kim, &code).await.expect(200);
+    let kim = world.sign_in("provider", kim).await;
+    let (pia, code) = world.added_by(&kim, "Pia").await;
+    removes(&helen, kim_id).await;
+
+    let refused = redeems(&pia, &code).await.refused(410, "code-expired");
+    refused.says("This code is no longer valid.");
+    // The help desk can replace a lost code, but not vouch for the person.
+    let pia_id = helen.finds("pia").await;
+    let path = format!("/accounts/provider/{pia_id}/registration-code");
+    let because = json!({ "reason": "Pia lost the email" });
+    desk.agent.post(&path, because).await.expect(200);
+    let code = code_in(&world.last_mail_to("pia@lakeside.example").await);
+    redeems(&pia, &code).await.refused(410, "code-expired");
+
+    let path = format!("/users/{pia_id}/registration-code");
+    helen.post(&path, json!({})).await.expect(202);
+    let code = code_in(&world.last_mail_to("pia@lakeside.example").await);
+    redeems(&pia, &code).await.expect(200);
+    invariants(&world).await;
 }
 
 fn invitation(email: &str) -> Value {

@@ -1,6 +1,7 @@
 //! Recovery ends every other way in (SE-01): what someone who knew the password started before it opens nothing
 //! after it.
 
+use futures::future::join;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_tests::client::Person;
@@ -287,6 +288,32 @@ async fn se_01_the_link_in_the_notice_to_the_old_address_cancels_without_signing
     cancels(&late).await.refused(410, "email-link-unusable");
     let all = invariants(&at.world).await;
     assert_eq!(all.done("cancel_email_change"), 1);
+}
+
+/// Whichever is first decides; the other finds the change completed or gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn se_01_a_confirmation_and_a_cancellation_at_once_have_one_outcome() {
+    let at = Intrusion::new().await;
+    let anyone = at.world.on("group");
+    let (confirmed, canceled) = join(
+        anyone.post("/email-confirmations", json!({ "token": at.confirmation })),
+        anyone.post(
+            "/email-change-cancellations",
+            json!({ "token": at.cancellation }),
+        ),
+    )
+    .await;
+    let mut statuses = [confirmed.status, canceled.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 410], "{} {}", confirmed.text, canceled.text);
+    let user = at.ruth.get(&format!("/users/{}", at.sam_id)).await;
+    let expected = if confirmed.status == 204 {
+        INTRUDER
+    } else {
+        SAM
+    };
+    assert_eq!(user.text_at("/email"), expected);
+    invariants(&at.world).await;
 }
 
 #[tokio::test]

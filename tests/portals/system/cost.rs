@@ -762,6 +762,7 @@ async fn help_desk(bill: &mut Bill) {
         ("help desk: start a reset", "password-reset"),
         ("help desk: unlock", "unlock"),
         ("help desk: reinstate (is active)", "reinstatement"),
+        ("help desk: secure", "secure"),
     ] {
         let path = format!("{at}/{act}");
         bill.post(flow, agent, &path, because.clone(), 200).await;
@@ -1048,6 +1049,26 @@ async fn ones_own_profile(bill: &mut Bill) {
         "/feedback",
         json!({ "message": "It is fine." }),
         202,
+    )
+    .await;
+    let again = json!({ "email": "ruth@third.example", "password": "Another-Lake-77!" });
+    ruth.put("/me/email", &again).await.expect(202);
+    bill.request(
+        "cancel another address",
+        &ruth,
+        (Method::DELETE, "/me/email"),
+        Value::Null,
+        204,
+    )
+    .await;
+    ruth.put("/me/email", &again).await.expect(202);
+    let token = link_token(&bill.world.last_mail_to("ruth@new.example").await);
+    bill.post(
+        "cancel another address by link",
+        &ruth,
+        "/email-change-cancellations",
+        json!({ "token": token }),
+        204,
     )
     .await;
 }

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{MailText, Message, mail};
-use crate::policy::{Permission, Policy};
+use crate::policy::{Permission, Policy, Role};
 use crate::rules::context::Context;
 use crate::rules::follow_up::email_to_manager;
 use crate::rules::invite::{Refusal, usable};
@@ -18,14 +18,15 @@ use crate::state::invitation::{Invitation, State};
 use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::state::session::Token;
+use crate::values::ids::OrganizationId;
 use crate::values::text::Email;
 
-/// What an invitation is worth at this moment (SE-02).
+/// What an invitation or a registration code is worth at this moment (SE-02).
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// The organization, if it exists.
     pub organization: Option<Organization>,
-    /// The account of the person who last sent the invitation.
+    /// The account of the person who last sent it.
     pub inviter: Option<Account>,
     /// Whether the mailbox of the address belongs to a user who was removed (AG-10).
     pub is_former_user: bool,
@@ -45,6 +46,21 @@ impl Standing {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<(), Refusal> {
+        if self.can_give(&invitation.organization, invitation.role, policy, now) {
+            Ok(())
+        } else {
+            Err(Refusal::WithoutStanding)
+        }
+    }
+
+    /// Returns whether the inviter could give a role in the organization now.
+    pub fn can_give(
+        &self,
+        organization: &OrganizationId,
+        given: Role,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> bool {
         let is_live = self
             .organization
             .as_ref()
@@ -53,18 +69,14 @@ impl Standing {
         let role = self
             .inviter
             .as_ref()
-            .and_then(|inviter| standing_of(inviter, invitation, today))
+            .and_then(|inviter| standing_of(inviter, organization, today))
             .map(|membership| membership.role);
         let can_invite = role.is_some_and(|role| {
             policy.allows(role, Permission::AddUsers)
-                && policy.grants(role, invitation.role)
+                && policy.grants(role, given)
                 && (!self.is_former_user || policy.allows(role, Permission::InviteDeleted))
         });
-        if is_live && can_invite {
-            Ok(())
-        } else {
-            Err(Refusal::WithoutStanding)
-        }
+        is_live && can_invite
     }
 
     /// Returns the emails to the current administrators. If the person has to be approved, only
@@ -102,11 +114,11 @@ impl Standing {
 /// Returns the inviter's membership in the organization if it gives access now.
 fn standing_of<'a>(
     inviter: &'a Account,
-    invitation: &Invitation,
+    organization: &OrganizationId,
     today: Date,
 ) -> Option<&'a Membership> {
     inviter
-        .membership(Some(&invitation.organization))
+        .membership(Some(organization))
         .filter(|m| inviter.is_usable(today) && !m.is_over(today))
         .filter(|m| m.pending_step == PendingStep::Open)
 }

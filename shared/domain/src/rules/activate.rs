@@ -54,6 +54,8 @@ pub enum Refusal {
     Wrong,
     /// The PIN or code has expired.
     Expired,
+    /// The administrator who sent the code could not add the user now (SE-02).
+    WithoutStanding,
     /// No PIN or code is pending.
     NothingPending,
     /// The portal doesn't allow this actor to reissue it.
@@ -94,6 +96,7 @@ pub(crate) fn pin_letter(
         expires_at,
         carried_by: letter.id.clone(),
         abroad: letter.to.country != policy.plan.home_country.0,
+        vouched_by: None,
         not_printed_at: None,
     };
     Some((issue, Message::Letter(letter)))
@@ -283,7 +286,7 @@ pub fn letter_not_printed(
 pub(crate) fn issue_code(
     fresh: FreshCode,
     (organization, username): (String, String),
-    carried_by: MessageId,
+    (carried_by, vouched_by): (MessageId, Option<AccountId>),
     end_date: Option<Date>,
     policy: &Policy,
     now: Timestamp,
@@ -298,6 +301,7 @@ pub(crate) fn issue_code(
         expires_at,
         carried_by,
         abroad: false,
+        vouched_by,
         not_printed_at: None,
     };
     let text = MailText::RegistrationCode {
@@ -310,13 +314,14 @@ pub(crate) fn issue_code(
 }
 
 /// Replaces a pending registration code with a new one. The old code becomes invalid (BL-09).
+/// `vouched_by` replaces the administrator whose standing the code has (SE-02).
 ///
 /// # Errors
 /// [`Refusal`]. [`Refusal::Expired`] if the access that the code would activate has ended.
 pub fn reissue_code(
     account: &Account,
     organization: (&OrganizationId, &str),
-    by: Reissuer,
+    (by, vouched_by): (Reissuer, Option<AccountId>),
     fresh: FreshCode,
     audit: AuditEvent,
     context: Context<'_>,
@@ -331,8 +336,11 @@ pub fn reissue_code(
     let mut after = account.clone();
     let membership = after
         .membership_mut(Some(id))
-        .filter(|m| matches!(m.pending_step, PendingStep::RegistrationCode { .. }))
         .ok_or(Refusal::NothingPending)?;
+    let PendingStep::RegistrationCode { issue: old } = &membership.pending_step else {
+        return Err(Refusal::NothingPending);
+    };
+    let vouched_by = vouched_by.or_else(|| old.vouched_by.clone());
     if !rules.reissued_by.contains(&by) {
         return Err(Refusal::NotReissuer);
     }
@@ -343,7 +351,7 @@ pub fn reissue_code(
     let (pending_step, text) = issue_code(
         fresh,
         (name.to_owned(), account.username.to_string()),
-        carried_by.clone(),
+        (carried_by.clone(), vouched_by),
         membership.end_date,
         policy,
         now,

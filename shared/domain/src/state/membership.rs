@@ -26,6 +26,10 @@ pub struct Issue {
     pub carried_by: MessageId,
     /// Whether the letter goes to another country (ME-08).
     pub abroad: bool,
+    /// The administrator who added the user or last sent the code. Their standing is what a
+    /// registration code is worth when it is redeemed (SE-02). `None` for a PIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_by: Option<AccountId>,
     /// When printing the letter failed, because its text or address does not fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_printed_at: Option<Timestamp>,

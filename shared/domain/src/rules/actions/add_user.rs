@@ -65,8 +65,8 @@ pub fn add_user(
     let message_id = MessageId::random(rng);
     let (pending_step, text) = match (staff.onboarding, code) {
         (Onboarding::RegistrationCode, Some(fresh)) => {
-            let carried_by = message_id.clone();
-            activate::issue_code(fresh, (name, username), carried_by, end_date, policy, now)
+            let issued = (message_id.clone(), Some(acting.account.id.clone()));
+            activate::issue_code(fresh, (name, username), issued, end_date, policy, now)
                 .ok_or(Refusal::UnsupportedOnPortal)?
         }
         (Onboarding::InitialPassword, None) => {

@@ -133,7 +133,9 @@ impl From<activate::Refusal> for Refusal {
             activate::Refusal::NotReissuer => Self::NotReissuer,
             activate::Refusal::NoAddress => Self::NoAddress,
             activate::Refusal::Expired => Self::AccessOver,
-            activate::Refusal::NothingPending | activate::Refusal::Wrong => Self::NothingPending,
+            activate::Refusal::NothingPending
+            | activate::Refusal::Wrong
+            | activate::Refusal::WithoutStanding => Self::NothingPending,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Replacing a lost registration code (BL-09).
 
 use crate::decision::Decision;
-use crate::policy::Permission;
+use crate::policy::{Permission, Policy};
 use crate::rules::actions::Refusal;
 use crate::rules::actions::authority::{Authority, Target};
 use crate::rules::activate::{self, FreshCode};
@@ -9,6 +9,7 @@ use crate::rules::context::Context;
 use crate::state::account::Account;
 use crate::state::audit::Action;
 use crate::state::membership::{Membership, PendingStep};
+use crate::values::ids::AccountId;
 
 /// Sends a new registration code. The old code becomes invalid (BL-09). `fresh` is `None` on a portal
 /// without registration codes.
@@ -25,6 +26,7 @@ pub fn reissue_code(
     let organization = target
         .organization_name(membership)
         .ok_or(Refusal::NotInOrganization)?;
+    let vouched_by = voucher(authority, membership, context.policy);
     let audit = authority.audit(
         target.account,
         Some(membership),
@@ -34,9 +36,27 @@ pub fn reissue_code(
     Ok(activate::reissue_code(
         target.account,
         organization,
-        authority.reissuer(),
+        (authority.reissuer(), vouched_by),
         fresh.ok_or(Refusal::NothingPending)?,
         audit,
         context,
     )?)
+}
+
+/// Returns the administrator who vouches for the user from now on (SE-02): the one who sends the code, if
+/// they could add the user. `None` if it stays the one before.
+fn voucher(
+    authority: Authority<'_>,
+    membership: &Membership,
+    policy: &Policy,
+) -> Option<AccountId> {
+    match authority {
+        Authority::Administrator(acting)
+            if acting.allowed(Permission::AddUsers, policy).is_some()
+                && policy.grants(acting.membership.role, membership.role) =>
+        {
+            Some(acting.account.id.clone())
+        }
+        Authority::Administrator(_) | Authority::HelpDesk(_) => None,
+    }
 }
