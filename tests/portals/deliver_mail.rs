@@ -3,15 +3,16 @@
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use vestibule_deliver_mail::Event;
+use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::Options;
+use vestibule_local::instance::at_work;
 use vestibule_local::standins::ses::DeliveryOutcome;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
-use vestibule_tests::people::{PASSWORD, group_principal, member};
-use vestibule_tests::{World, link_token, options};
+use vestibule_tests::people::{PASSWORD, agent, group_principal, member};
+use vestibule_tests::{World, link_token, options, portals_with_invalid};
 
 const RUTH: &str = "ruth@blueheron.example";
 const MARIA: &str = "maria@example.com";
@@ -321,4 +322,25 @@ async fn a_report_about_an_unknown_email_changes_nothing() {
             .unwrap();
     }
     assert_eq!(invariants(&world).await.done("mark_undeliverable"), 0);
+}
+
+#[tokio::test]
+async fn ag_08_an_invalid_policy_delays_only_the_emails_of_its_portal() {
+    let world = World::new().await;
+    world.instance.settle().await.unwrap();
+    let courier = Courier {
+        portals: portals_with_invalid("member"),
+        ..world.instance.courier.clone()
+    };
+    world.register("member", member()).await;
+    world.register("agent", agent()).await;
+    at_work("deliver-mail", courier.deliver_pending(100))
+        .await
+        .unwrap();
+    let sent = |address: &str| world.instance.inbox.to(address).len();
+    assert!(sent("dana@whitfield.example") > 0);
+    assert_eq!(sent("maria@example.com"), 0);
+    world.pass(SignedDuration::from_mins(2));
+    world.instance.deliver_pending().await.unwrap();
+    assert_eq!(sent("maria@example.com"), 1);
 }
