@@ -416,3 +416,11 @@ pub fn another(code: &str) -> String {
     };
     format!("{}{other}", &code[..code.len() - 1])
 }
+
+/// The shipped policies, of which that of one portal is invalid.
+pub fn portals_with_invalid(
+    portal: &str,
+) -> std::sync::Arc<vestibule_domain::policy::portals::Portals> {
+    let folder = portals_with(portal, &[("title = ", "headline = ")], "");
+    std::sync::Arc::new(vestibule_http::portals::open(folder.path()).unwrap())
+}

@@ -146,7 +146,7 @@ pub fn security_answers(
             answer,
         }));
     }
-    if parsed.len() < given.len() {
+    if parsed.len() < given.len() || !errors.is_empty() {
         return None;
     }
     let pairs: Vec<_> = parsed
