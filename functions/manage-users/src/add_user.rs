@@ -188,7 +188,7 @@ pub(crate) async fn add(
             Ok(if attempt.is_account_id_taken {
                 AccountId::random(&mut app.rng())
             } else {
-                Account::natural_id(&policy.portal, &username.key())
+                app.store.account_id(&policy.portal, &username.key())
             })
         },
         |id, rng| {

@@ -12,6 +12,7 @@
 //! |---|---|---|---|---|
 //! | sign in: username to account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (1 more call for a renamed account and for every refusal) |
 //! | forgotten username: accounts of an email address | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, and 1 per account |
+//! | link of a password reset or a new email address | main | `T#digest`/`T`, then `A#portal#id`/`A` | 2 GetItem | 2; 1 for a forged one |
 //! | every request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
 //! | registration: persons of a record | main | `R#plan#kind#number` | Query | 1 per 4 KB |
 //! | feed: stored state of 100 rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 per 4 KB and row |
@@ -46,7 +47,7 @@
 //! # Expiration
 //!
 //! DynamoDB's TTL deletes items some time after the time in their attribute `expires` (seconds since the
-//! epoch): sessions after they end, attempt counters after their window, traces of sent messages after 30
+//! epoch): sessions after they end, emailed tokens after they expire, attempt counters after their window, traces of sent messages after 30
 //! days, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
 //! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 
