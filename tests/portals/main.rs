@@ -41,6 +41,7 @@ mod system {
     mod cost;
     mod eighth_portal;
     mod faults;
+    mod keys;
     mod openapi;
     mod permissions;
     pub mod persistence;

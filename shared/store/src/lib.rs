@@ -35,7 +35,8 @@
 //! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem of 100 | 0.5 per 4 KB of keys (about 30), 1 per account |
 //! | follow-ups of organizations due up to a day | main, index `due` | `follow_up#portal#shard`, day | Query | 0.5 per 4 KB |
 //! | follow-up: organization, administrators and notices | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 concurrent Query | 4 |
-//! | keyring | main | `K`/`K` | GetItem, once per container | 1 |
+//! | keyring | main | `K`/`K` | GetItem, once per container and 5 minutes | 1 |
+//! | rotating the data key | main | all | Scan, conditional UpdateItem | 1 per 4 KB; 1 per KB and sealed text |
 //! | every change | main and audit | as above | TransactWriteItems | 2 per KB and item; 2 for the audit entry, and 1 per index it is in |
 //! | reading protected information | audit | `portal#day#shard`/`time#id` | conditional PutItem | 1, and 1 per index it is in |
 //! | audit trail of an organization, one page | audit, index `by_organization` | `portal#organization`, time | Query | 0.5 per 4 KB, about 7 entries |
@@ -72,6 +73,7 @@ mod organizations;
 pub mod outbox;
 mod read;
 pub mod records;
+pub mod rotation;
 pub mod seals;
 mod sessions;
 pub mod tables;
