@@ -239,7 +239,7 @@ fn account_id(app: &App, caller: &Caller, username: &Username, attempt: Attempt)
     if attempt.is_account_id_taken {
         AccountId::random(&mut app.rng())
     } else {
-        Account::natural_id(&caller.policy.portal, &username.key())
+        app.store.account_id(&caller.policy.portal, &username.key())
     }
 }
 

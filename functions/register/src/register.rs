@@ -170,11 +170,11 @@ pub(crate) async fn register(
             let new_hash =
                 || async { credentials::hash(&parsed.password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
-            // The natural id may belong to an account that was renamed.
+            // The keyed id may belong to an account that was renamed.
             let id = if attempt.is_account_id_taken {
                 AccountId::random(&mut app.rng())
             } else {
-                Account::natural_id(&policy.portal, &parsed.username.key())
+                app.store.account_id(&policy.portal, &parsed.username.key())
             };
             Ok(Found::Open {
                 id,
@@ -279,7 +279,7 @@ async fn check(
         if let (Some(open), None) = (matched, owner) {
             return Ok(Ok(Matched::Open(open.clone())));
         }
-        let nobody = Account::natural_id(&policy.portal, &parsed.username.key());
+        let nobody = app.store.account_id(&policy.portal, &parsed.username.key());
         let found = app
             .store
             .account(&policy.portal, owner.unwrap_or(&nobody))
