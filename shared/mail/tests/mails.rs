@@ -404,6 +404,12 @@ fn every_kind(
     kinds.extend(
         [
             ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            (
+                "help_desk_address_corrected",
+                HelpDeskAct::AddressCorrected {
+                    letter_by: Some(day),
+                },
+            ),
             ("help_desk_reinstated", HelpDeskAct::Reinstated),
             (
                 "help_desk_renamed",

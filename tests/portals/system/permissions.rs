@@ -228,6 +228,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &[""],
     ),
     (
+        "PUT",
+        "/{portal}/accounts/{account_portal}/{id}/postal-address",
+        &[""],
+    ),
+    (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/agreements",
         &[""],
@@ -517,6 +522,9 @@ impl Site {
                     "invitation" => body["email"] = "some1000@example.com".into(),
                     "username" => body["username"] = format!("stranger{n}").into(),
                     "subscriptions" => body["subscriptions"] = json!([]),
+                    "postal-address" => {
+                        body["postal_address"] = provider()["postal_address"].clone();
+                    }
                     "agreements" => {
                         body["agreement"] = "producer_agreement".into();
                         body["revision"] = "2026-01".into();
