@@ -429,6 +429,8 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
     let id = maria.id().await;
     let path = format!("/accounts/member/{id}/username");
     let required_action = |name: &str| json!({ "reason": WHY, "username": name });
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
     let own = json!({ "username": "maria.ruiz" });
     let refused = maria.patch("/me", &own).await;
     assert_eq!(

@@ -18,6 +18,7 @@ mod invite {
     pub mod bulk;
     mod group;
     mod invitations;
+    mod standing;
 }
 mod manage_users {
     mod access_end_dates;
@@ -39,15 +40,20 @@ mod register {
 mod reset_password;
 mod sign_in;
 mod system {
+    mod account_takeover;
     mod bad_input;
+    mod browsers;
     mod cost;
     mod eighth_portal;
     mod faults;
+    mod imports;
     mod openapi;
+    mod pending_steps;
     mod permissions;
     pub mod persistence;
     mod races;
     mod refusals;
     mod secrecy;
+    mod secret_checks;
     mod template;
 }

@@ -190,6 +190,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
         let ended = Response::to(
             caller
                 .request(Method::DELETE, "/sessions/current")
+                .header("origin", "https://groups.harborlight.example")
                 .header("cookie", &pair),
         )
         .await;

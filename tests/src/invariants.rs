@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
 use vestibule_domain::rules::schedule;
 use vestibule_domain::state::account::Account;
+use vestibule_domain::values::folding::NameKey;
 
 use crate::World;
 
@@ -304,7 +305,8 @@ fn managers(all: &Contents, faults: &mut Vec<String>) {
         }
         let (plan, agent) = (text(record, "/key/plan"), text(record, "/key/number"));
         let row = left.remove(&format!("M#{plan}#{manager}/R#{agent}"));
-        if row.is_none_or(|r| text(&r, "/name") != text(record, "/data/name")) {
+        let name_key = json!(NameKey::of(&[text(record, "/data/name")]));
+        if row.is_none_or(|r| r.get("name_key") != Some(&name_key)) {
             faults.push(format!("{agent} is not found under {manager}"));
         }
     }
@@ -348,13 +350,8 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             if let Some(known) = account.get("email_undeliverable") {
                 row["email_undeliverable"] = known.clone();
             }
-            let lower = |pointer: &str| text(account, pointer).to_lowercase();
-            row["search"] = json!([
-                lower("/username"),
-                lower("/name/first"),
-                lower("/name/last"),
-                lower("/email"),
-            ]);
+            let names = ["/name/first", "/name/last"].map(|pointer| text(account, pointer));
+            row["name_key"] = json!(NameKey::of(&names));
             for field in [
                 "role",
                 "services",

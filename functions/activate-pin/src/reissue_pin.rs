@@ -7,7 +7,7 @@ use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
-use vestibule_http::{App, Caller, Problem, SignedIn, transact};
+use vestibule_http::{App, Problem, SignedIn, credentials, transact};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -15,8 +15,11 @@ use crate::show_letter::{self, LetterResponse};
 /// The number of letters that one user can request per day.
 const LETTERS_A_DAY: Limit = Limit {
     tries: 3,
-    window_minutes: Some(1440),
+    window_minutes: Some(A_DAY),
 };
+
+/// In minutes.
+const A_DAY: u32 = 24 * 60;
 
 /// Request a new PIN
 ///
@@ -30,6 +33,7 @@ const LETTERS_A_DAY: Limit = Limit {
         (status = 201, body = LetterResponse, description = "The new letter"),
         (status = 403, description = "`ask-help-desk`: on this portal, only the help desk sends new PINs (BL-06)"),
         (status = 404, description = "`not-found`: no PIN is pending"),
+        (status = 409, description = "`letter-not-printable` or `no-address`"),
         (status = 429, description = "`too-many-attempts`"),
         SignedInProblems,
     )
@@ -60,6 +64,7 @@ pub(crate) async fn reissue_pin(
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
             "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.",
+            A_DAY,
             policy,
         ));
     }
@@ -82,15 +87,15 @@ pub(crate) async fn reissue_pin(
             let fresh = app.fresh_pin(pin.digits.get(), rng);
             let named = organization.as_ref().map(|o| (&o.id, o.name.as_str()));
             let (by, context) = (Reissuer::User, caller.context(rng));
-            activate::reissue_pin(account, named, by, fresh, address.clone(), context)
-                .map_err(|refusal| problem(refusal, policy))
+            let reissued =
+                activate::reissue_pin(account, named, by, fresh, address.clone(), context);
+            let (after, decision) = reissued.map_err(|refusal| problem(refusal, policy))?;
+            Ok((after, credentials::printable_letters(decision, policy)?))
         },
     )
     .await?;
-    let caller = Caller {
-        account,
-        ..caller.clone()
-    };
+    let mut caller = caller.clone();
+    caller.account = account;
     Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
 }
 

@@ -4,6 +4,7 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::correct_address;
 use vestibule_domain::values::text::PostalAddress;
 use vestibule_http::credentials::{self, PostalAddressFields};
@@ -37,9 +38,9 @@ impl ActionRequest for CorrectPostalAddressRequest {
         self.organization_id.as_deref()
     }
 
-    fn parse(self, _: usize, errors: &mut FieldErrors) -> Option<PostalAddress> {
+    fn parse(self, policy: &Policy, errors: &mut FieldErrors) -> Option<PostalAddress> {
         // The rule keeps the addressee of the current address.
-        credentials::postal_address(&self.postal_address, "Addressee", errors)
+        credentials::postal_address(&self.postal_address, "Addressee", policy, errors)
     }
 }
 

@@ -134,7 +134,7 @@ pub(crate) async fn find_accounts(
         first_name: account.name.first.to_string(),
         last_name: account.name.last.to_string(),
         email: masked_email(account),
-        status: account.status.as_str(),
+        status: account.status.into_str(),
     };
     Ok(Json(AccountSearchResponse {
         items: accounts.iter().map(found).collect(),

@@ -20,7 +20,7 @@ use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountResponse, description = "The account after the action"),
-        (status = 409, description = "`approval-not-pending`, `unsupported-on-portal`, `no-address`, `account-disabled`, `account-deleted` or `conflict`"),
+        (status = 409, description = "`approval-not-pending`, `unsupported-on-portal`, `no-address`, `letter-not-printable`, `account-disabled`, `account-deleted` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::resend_invitation;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::invite::Refusal;
@@ -50,7 +51,7 @@ impl ActionRequest for ResendInvitationRequest {
         self.organization_id.as_deref()
     }
 
-    fn parse(self, _: usize, errors: &mut FieldErrors) -> Option<Email> {
+    fn parse(self, _: &Policy, errors: &mut FieldErrors) -> Option<Email> {
         errors.take("email", Email::parse(&self.email))
     }
 }
@@ -92,14 +93,20 @@ pub(crate) async fn resend_invitation(
                 .invitation(&policy.portal, organization, &id)
                 .await?
                 .ok_or_else(|| Problem::not_found("invitation"))?;
-            Ok((found, invitation))
+            let today = policy.today(found.origin.at);
+            let standing = action
+                .app
+                .store
+                .invitation_standing(&invitation, today)
+                .await?;
+            Ok((found, invitation, standing))
         },
-        |(found, invitation), rng| {
+        |(found, invitation, standing), rng| {
             let locator = format!("{}.{}", invitation.organization, invitation.id);
             let token = Token::random(TokenKind::Invitation, locator, rng);
             let context = Context::new(found.policy, &found.origin, rng);
             let authority = action.authority();
-            resend_invitation::resend_invitation(authority, invitation, &token, context)
+            resend_invitation::resend_invitation(authority, invitation, standing, &token, context)
                 .map_err(invitation_problem)
         },
     )
@@ -125,6 +132,11 @@ fn invitation_problem(refusal: Refusal) -> Problem {
             "invitation-revoked",
             "Invitation revoked",
             "An administrator revoked this invitation. Ask them to invite the person again.",
+        ),
+        Refusal::WithoutStanding => conflict(
+            "invitation-revoked",
+            "Invitation withdrawn",
+            "The person who sent this invitation can no longer invite. Ask an administrator of the organization to send a new one.",
         ),
         Refusal::UnsupportedOnPortal => conflict(
             "no-invitations",

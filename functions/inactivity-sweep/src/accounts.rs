@@ -7,7 +7,6 @@ use vestibule_domain::state::account::Account;
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};
 
-use crate::sweep::origin;
 use crate::{MAX_ROUNDS, Preview, Run, Swept};
 
 /// Performs everything that is due for an account. A failure is counted and doesn't stop the
@@ -39,7 +38,7 @@ async fn apply_all_due(
     swept: &mut Swept,
 ) -> Result<(), StoreError> {
     let mut rng = app.rng();
-    let origin = origin(run, policy);
+    let origin = run.origin(policy);
     let mut account = account;
     for round in 0..MAX_ROUNDS {
         let due = schedule::first_due(&account, policy, policy.today(origin.at));

@@ -108,19 +108,21 @@ pub(crate) async fn one(
     let (_, invitation) = transact(
         app,
         |_| async move {
-            let (found, existing, former) = app
+            let mut state = app
                 .store
                 .invitation_state(&policy.portal, own, email)
                 .await?;
+            let organization = state.organization.take();
             let organization =
-                found.ok_or_else(|| Problem::internal("an organization is missing"))?;
-            Ok((organization, existing, former))
+                organization.ok_or_else(|| Problem::internal("an organization is missing"))?;
+            Ok((organization, state))
         },
-        |(organization, existing, former), rng| {
+        |(organization, state), rng| {
             let token = Token::random(TokenKind::Invitation, locator.clone(), rng);
             let history = History {
-                invitation: existing.as_ref(),
-                is_former_user: *former,
+                invitation: state.invitation.as_ref(),
+                accepted_by: state.accepted_by.as_ref(),
+                is_former_user: state.is_former_user,
             };
             let (invitee, context) = (invitee.clone(), caller.context(rng));
             rules::invite(acting, organization, history, invitee, &token, context)

@@ -23,7 +23,7 @@ use crate::{InvitationResponse, problem};
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = InvitationResponse, description = "The resent invitation"),
-        (status = 409, description = "`invitation-used` or `invitation-revoked`"),
+        (status = 409, description = "`invitation-used`, `invitation-revoked` or `previously-removed`"),
         SignedInProblems, NotFoundProblems,
     )
 )]
@@ -47,13 +47,22 @@ pub(crate) async fn resend(
                 .store
                 .invitation(&policy.portal, organization, id)
                 .await?;
-            found.ok_or_else(|| Problem::not_found("invitation"))
+            let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
+            let today = policy.today(caller.origin.at);
+            let standing = app.store.invitation_standing(&invitation, today).await?;
+            Ok((invitation, standing))
         },
-        |invitation, rng| {
+        |(invitation, standing), rng| {
             let token = Token::random(TokenKind::Invitation, format!("{organization}.{id}"), rng);
             let authority = Authority::Administrator(acting);
-            resend_invitation::resend_invitation(authority, invitation, &token, caller.context(rng))
-                .map_err(|refusal| problem(refusal, policy))
+            resend_invitation::resend_invitation(
+                authority,
+                invitation,
+                standing,
+                &token,
+                caller.context(rng),
+            )
+            .map_err(|refusal| problem(refusal, policy))
         },
     )
     .await?;

@@ -90,7 +90,11 @@ pub(crate) async fn add_user(
         (Some(given), Some(Onboarding::InitialPassword)) => Some(credentials::new_password(
             "initial_password",
             given,
-            (username.as_ref(), name.as_ref()),
+            credentials::AboutOwner {
+                username: username.as_ref(),
+                name: name.as_ref(),
+                email: email.as_ref(),
+            },
             policy,
             &mut fields,
         )),

@@ -5,15 +5,18 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::rules::profile;
-use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, Problem, SignedIn};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::{App, Body, Entitled, Problem};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 /// The daily limit for each user.
-const A_DAY: Limit = Limit {
+const MESSAGES_A_DAY: Limit = Limit {
     tries: 10,
-    window_minutes: Some(1440),
+    window_minutes: Some(A_DAY),
 };
+
+/// In minutes.
+const A_DAY: u32 = 24 * 60;
 
 /// The maximum length of a message, in characters.
 const MAX_LENGTH: usize = 4000;
@@ -38,12 +41,12 @@ pub(crate) struct FeedbackRequest {
     responses(
         (status = 202, description = "The message is queued"),
         (status = 409, description = "`feedback-unavailable`: the help desk accepts feedback by phone only"),
-        SignedInProblems, FieldProblems,
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn send_feedback(
     State(app): State<App>,
-    SignedIn(caller): SignedIn,
+    Entitled(caller): Entitled,
     Body(request): Body<FeedbackRequest>,
 ) -> Result<StatusCode, Problem> {
     let policy = &caller.policy;
@@ -68,13 +71,14 @@ pub(crate) async fn send_feedback(
         .count_attempt(
             AttemptKind::Feedback,
             caller.account.id.as_str(),
-            A_DAY,
+            MESSAGES_A_DAY,
             caller.origin.at,
         )
         .await?;
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
             "You have reached today's limit for feedback. Try again tomorrow, or call us.",
+            A_DAY,
             policy,
         ));
     }

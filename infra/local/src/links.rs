@@ -1,5 +1,6 @@
 //! Makes links in emails and letters lead to the pages of `cargo portal`, because the sites of the shipped
-//! policies don't exist. Only what is loaded changes; the policy files stay as they are.
+//! policies don't exist, and lets these pages call the API. Only what is loaded changes; the policy files stay
+//! as they are.
 
 use std::path::Path;
 
@@ -23,7 +24,7 @@ pub fn portals(folder: &Path, base: &str) -> Result<Portals, StartError> {
         let file = folder.join(format!("{portal}.toml"));
         let text = std::fs::read_to_string(&file)?;
         let local = format!("{base}/{PATH}/{portal}");
-        let text = with_site(&text, policy.site.as_str(), &local);
+        let text = with_origins(&with_site(&text, policy.site.as_str(), &local), base);
         files.push((portal.clone(), file.display().to_string(), text));
     }
     let portals = Portals::new(files);
@@ -43,22 +44,59 @@ fn with_site(policy: &str, site: &str, local: &str) -> String {
     policy.split_inclusive('\n').map(line).collect()
 }
 
+/// Adds the origin of `cargo portal`, by both of its names, to the allowed origins.
+fn with_origins(policy: &str, base: &str) -> String {
+    let named = base.replacen("127.0.0.1", "localhost", 1);
+    let own = format!("[\"{base}\", \"{named}\", ");
+    let is_origins = |line: &str| {
+        line.split_once('=')
+            .is_some_and(|(key, _)| key.trim() == "origins")
+    };
+    if policy.lines().any(is_origins) {
+        let line = |line: &str| {
+            if is_origins(line) {
+                line.replacen('[', &own, 1)
+            } else {
+                line.to_owned()
+            }
+        };
+        policy.split_inclusive('\n').map(line).collect()
+    } else {
+        format!("origins = {own}]\n{policy}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_policy_is_loaded_with_a_local_site_and_keeps_its_origins() {
+    fn every_shipped_policy_is_loaded_with_a_local_site_and_more_origins() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../portals");
         let shipped = portals::read(&folder).unwrap();
         let local = portals(&folder, "http://127.0.0.1:8600").unwrap();
         for (before, after) in shipped.all().unwrap().into_iter().zip(local.all().unwrap()) {
             let site = format!("http://127.0.0.1:8600/links/{}", before.portal);
             assert_eq!(after.site.as_str(), site);
-            assert_eq!(after.origins, before.origins);
+            for origin in &before.origins {
+                assert!(after.allows_origin(origin.as_str().as_bytes()));
+            }
+            for own in ["http://127.0.0.1:8600", "http://localhost:8600"] {
+                assert!(
+                    after.allows_origin(own.as_bytes()) && !before.allows_origin(own.as_bytes())
+                );
+            }
             for agreement in &after.agreements {
                 assert!(agreement.form_url.as_str().starts_with(&site));
             }
         }
+    }
+
+    #[test]
+    fn a_policy_without_origins_gets_those_of_this_machine() {
+        let text = with_origins("title = \"A\"\n", "http://127.0.0.1:9000");
+        let first = text.lines().next();
+        let own = "origins = [\"http://127.0.0.1:9000\", \"http://localhost:9000\", ]";
+        assert_eq!(first, Some(own));
     }
 }

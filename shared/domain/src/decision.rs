@@ -53,7 +53,7 @@ pub enum Change {
         /// The new state. The store increments the version.
         after: Box<Organization>,
     },
-    /// Records that the owner of an email address was removed from an organization (AG-10).
+    /// Records that the owner of a mailbox was removed from an organization (AG-10).
     NoteFormerUser {
         portal: PortalId,
         organization: OrganizationId,
@@ -71,6 +71,8 @@ pub enum Change {
     /// registration type to the one account that uses it.
     ClaimRecord {
         record: RecordKey,
+        /// The version of the record as it was read. The write fails if a feed has changed it since.
+        version: u64,
         portal: PortalId,
         registration_type: Slug,
         account: AccountId,

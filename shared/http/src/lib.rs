@@ -2,6 +2,7 @@
 //! responses (RFC 9457), and the settings and wiring of a function.
 
 pub mod app;
+pub mod browser;
 pub mod bulk;
 pub mod caller;
 pub mod credentials;
@@ -9,6 +10,7 @@ pub mod csv;
 pub mod fields;
 pub mod openapi;
 pub mod parts;
+mod pending_steps;
 pub mod portals;
 pub mod problem;
 pub mod rate_limit;
@@ -16,6 +18,7 @@ pub mod request;
 pub mod responses;
 pub mod router;
 pub mod schedule;
+pub mod secret_check;
 pub mod settings;
 pub mod transact;
 mod usernames;

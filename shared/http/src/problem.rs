@@ -67,7 +67,18 @@ pub struct ProblemBody {
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
+    /// The header `Retry-After` in seconds, if it is not the usual one for the status.
+    retry_after: Option<u32>,
     body: Box<ProblemBody>,
+}
+
+/// The usual `Retry-After` in seconds of a status that is temporary (RFC 6585, 4; RFC 9110, 15.6.4).
+const fn usual_retry_after(status: StatusCode) -> Option<u32> {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => Some(30),
+        StatusCode::TOO_MANY_REQUESTS => Some(15 * 60),
+        _ => None,
+    }
 }
 
 impl Problem {
@@ -75,6 +86,7 @@ impl Problem {
     pub fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
             status,
+            retry_after: None,
             body: Box::new(ProblemBody {
                 kind: format!("urn:vestibule:problem:{kind}"),
                 title: title.to_owned(),
@@ -224,20 +236,21 @@ impl Problem {
             detail,
         )
         .with_help(policy);
-        problem.body.next_step = Some(step.as_str().to_owned());
+        problem.body.next_step = Some(step.into_str().to_owned());
         problem.body.reason = step.reason().map(str::to_owned);
         problem
     }
 
-    /// Creates the problem for an exceeded limit of attempts.
-    pub fn too_many_attempts(detail: impl Into<String>, policy: &Policy) -> Self {
-        Self::new(
+    /// Creates the problem for an exceeded limit of attempts, whose window has this many minutes.
+    pub fn too_many_attempts(detail: impl Into<String>, minutes: u32, policy: &Policy) -> Self {
+        let mut problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-attempts",
             "Too many attempts",
             detail,
-        )
-        .with_help(policy)
+        );
+        problem.retry_after = Some(60 * minutes);
+        problem.with_help(policy)
     }
 
     /// Creates the problem for a change that conflicts with another one.
@@ -301,10 +314,10 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after.or(usual_retry_after(self.status)) {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+                .insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -135,6 +135,26 @@ impl FromRequestParts<App> for RequestOrigin {
     }
 }
 
+/// Returns whether a request declares a JSON body.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split(';').next())
+        .is_some_and(|v| v.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Creates the problem for content that is not declared to be JSON.
+pub fn not_json() -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "not-json",
+        "Not JSON",
+        "The request body must be sent with content type application/json.",
+    )
+    .with_field("content-type", "must be application/json")
+}
+
 /// Extracts a JSON body; requires the JSON content type, limits the size and rejects unknown fields.
 #[derive(Debug, Clone)]
 pub struct Body<T>(pub T);
@@ -143,25 +163,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let json = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .is_some_and(|v| {
-                v.split(';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .eq_ignore_ascii_case("application/json")
-            });
-        if !json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "not-json",
-                "Not JSON",
-                "The request body must be sent with content type application/json.",
-            )
-            .with_field("content-type", "must be application/json"));
+        if !is_json(request.headers()) {
+            return Err(not_json());
         }
         let bytes = Bytes::from_request(request, app).await.map_err(|_| {
             Problem::new(

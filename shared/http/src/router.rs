@@ -13,7 +13,6 @@ use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::PathItemExt;
-use vestibule_domain::policy::WebAddress;
 use vestibule_domain::policy::portals::Portals;
 
 #[doc(hidden)]
@@ -25,6 +24,7 @@ pub use utoipa::openapi::OpenApi;
 #[doc(hidden)]
 pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 
+use crate::browser::{STRICT_TRANSPORT_SECURITY, guard};
 use crate::request::MAX_BODY_BYTES;
 use crate::{App, Problem};
 
@@ -77,13 +77,19 @@ pub fn serve(routes: Routes, app: App) -> Router {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    let https_only = SetResponseHeaderLayer::overriding(
+        header::STRICT_TRANSPORT_SECURITY,
+        HeaderValue::from_static(STRICT_TRANSPORT_SECURITY),
+    );
     // Outermost first.
     let around = (
         Extension(LeastTime(app.least_time)),
+        https_only,
         no_sniff,
         no_store,
         cors(Arc::clone(&app.portals)),
         middleware::from_fn(log),
+        middleware::from_fn_with_state(Arc::clone(&app.portals), guard),
         DefaultBodyLimit::max(MAX_BODY_BYTES),
     );
     routes
@@ -164,8 +170,7 @@ fn cors(portals: Arc<Portals>) -> CorsLayer {
             .split('/')
             .next()
             .unwrap_or_default();
-        let same = |o: &WebAddress| o.as_str().as_bytes() == origin.as_bytes();
-        matches!(portals.get(portal), Ok(Some(p)) if p.origins.iter().any(same))
+        matches!(portals.get(portal), Ok(Some(p)) if p.allows_origin(origin.as_bytes()))
     });
     CorsLayer::new()
         .allow_origin(allowed)

@@ -90,6 +90,7 @@ fn every_kind(
         (
             "invited_person_registered",
             MailText::InvitedPersonRegistered {
+                inviter: None,
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),
@@ -99,6 +100,7 @@ fn every_kind(
         (
             "invited_person_awaits_approval",
             MailText::InvitedPersonRegistered {
+                inviter: Some("Ruth Okafor".into()),
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),
@@ -261,12 +263,11 @@ fn every_kind(
         ),
         (
             "email_change_asked",
-            MailText::EmailChange { confirmed: false },
+            MailText::EmailChangeRequested {
+                cancellation: Sensitive::new("vc.abc.def"),
+            },
         ),
-        (
-            "email_change_confirmed",
-            MailText::EmailChange { confirmed: true },
-        ),
+        ("email_change_confirmed", MailText::EmailChanged),
         (
             "feedback",
             MailText::Feedback {
@@ -410,6 +411,12 @@ fn every_kind(
                     letter_by: Some(day),
                 },
             ),
+            (
+                "help_desk_secured",
+                HelpDeskAct::Secured {
+                    answers_cleared: true,
+                },
+            ),
             ("help_desk_reinstated", HelpDeskAct::Reinstated),
             (
                 "help_desk_renamed",
@@ -467,6 +474,7 @@ fn every_kind(
     }
     if policy.pin.is_some() {
         kinds.push(("registered_with_pin_letter", registered(Some(day), None)));
+        kinds.push(("letter_not_printed", MailText::LetterNotPrinted));
         kinds.push((
             "letter_overdue",
             MailText::LetterOverdue { arrives_by: day },

@@ -52,6 +52,7 @@
 
 mod accounts;
 pub mod attempts;
+mod attributes;
 mod audit;
 pub mod batches;
 mod collisions;
@@ -71,6 +72,7 @@ mod organizations;
 pub mod outbox;
 mod read;
 pub mod records;
+pub mod reindex;
 pub mod seals;
 mod sessions;
 pub mod tables;

@@ -93,6 +93,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/email-confirmations",
         &["an unknown link"],
     ),
+    (
+        "POST",
+        "/{portal}/email-change-cancellations",
+        &["an unknown link"],
+    ),
     ("POST", "/{portal}/registrations", &["an unknown number"]),
     (
         "POST",
@@ -188,6 +193,16 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &["of one user", "of a whole day"],
     ),
     (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.csv",
+        &["of one user", "of a whole day"],
+    ),
+    (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.jsonl",
+        &["of one user", "of a whole day"],
+    ),
+    (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/pin",
         &[""],
@@ -210,6 +225,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/unlock",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/secure",
         &[""],
     ),
     (
@@ -249,6 +269,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     ("PATCH", "/{portal}/me", &[""]),
     ("PUT", "/{portal}/me/email", &[""]),
+    ("DELETE", "/{portal}/me/email", &[""]),
     ("PUT", "/{portal}/me/username", &["no campaign"]),
     ("PUT", "/{portal}/me/registration", &["no campaign"]),
     ("POST", "/{portal}/feedback", &[""]),
@@ -582,6 +603,9 @@ impl Site {
             }
             ("POST", "/email-confirmations") => {
                 (plain(), Some(json!({ "token": "ve.unknown.link" })))
+            }
+            ("POST", "/email-change-cancellations") => {
+                (plain(), Some(json!({ "token": "vc.unknown.link" })))
             }
             ("PATCH", "/me") => (
                 plain(),

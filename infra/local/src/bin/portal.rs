@@ -330,7 +330,7 @@ impl PortalsArgument {
 fn kind(text: &str) -> Result<RecordKind, String> {
     RecordKind::ALL
         .into_iter()
-        .find(|k| k.as_str() == text)
+        .find(|k| k.into_str() == text)
         .ok_or_else(|| "must be member, agent, group or provider".to_owned())
 }
 

@@ -39,7 +39,7 @@ pub struct Policy {
     pub title: Line,
     /// The address of its pages; links in emails begin with it.
     pub site: WebAddress,
-    /// The web origins that may call the API (CORS).
+    /// The web origins whose pages may call the API (CORS, CSRF).
     pub origins: Vec<WebAddress>,
     /// The time zone in which its days begin and end.
     pub time_zone: Zone,
@@ -91,6 +91,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Returns whether pages of an origin, as a browser sends it (RFC 6454, 6.1), may call the API.
+    pub fn allows_origin(&self, origin: &[u8]) -> bool {
+        let mut origins = self.origins.iter();
+        origins.any(|allowed| allowed.as_str().as_bytes() == origin)
+    }
+
     /// Reads the policy of `portal` from the text of its file.
     ///
     /// # Errors
@@ -310,7 +316,7 @@ impl Policy {
     pub fn role_title(&self, role: Role) -> &str {
         self.roles
             .get(&role)
-            .map_or(role.as_str(), |r| r.title.as_str())
+            .map_or(role.into_str(), |r| r.title.as_str())
     }
 
     /// The services that the portal offers.

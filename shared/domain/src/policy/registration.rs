@@ -69,7 +69,7 @@ impl RegistrationType {
             no("verify", "must name at least one fact".into());
         }
         for fact in self.verify.iter().filter(|f| !self.record_type.has(**f)) {
-            let reason = format!("records of this kind hold no {}", fact.as_str());
+            let reason = format!("records of this kind hold no {}", fact.into_str());
             no("verify", reason);
         }
         if (self.role == Role::Member) == self.organization.is_some() {
@@ -106,7 +106,7 @@ impl RegistrationType {
         if self.role.is_help_desk() {
             no("role", "is never registered: staff are invited".into());
         } else if roles.is_some_and(|r| r.lacks(self.role)) {
-            let reason = format!("has no [roles.{}] section", self.role.as_str());
+            let reason = format!("has no [roles.{}] section", self.role.into_str());
             no("role", reason);
         }
         for service in self.services.iter().flatten() {

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rand::{CryptoRng, RngExt};
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::letter::{Letter, LetterText};
 use crate::outbox::mail::{MailText, Message, mail, mail_as};
 use crate::policy::{Agreement, Policy, RecordedBy, Reissuer};
 use crate::rules::context::Context;
-use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer};
+use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::membership::{Issue, LetterStatus, PendingStep};
 use crate::state::record::{Mac, RecordKey};
-use crate::values::ids::{IssueId, MessageId, OrganizationId};
+use crate::values::ids::{AccountId, IssueId, MessageId, OrganizationId};
 use crate::values::text::{PostalAddress, Sensitive};
 
 /// New random digits and their MAC, bound to an issue.
@@ -46,7 +47,8 @@ impl FreshCode {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The digits are wrong.
     Wrong,
@@ -60,24 +62,11 @@ pub enum Refusal {
     NoAddress,
 }
 
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Wrong => "wrong",
-            Self::Expired => "expired",
-            Self::NothingPending => "nothing_pending",
-            Self::NotReissuer => "not_reissuer",
-            Self::NoAddress => "no_address",
-        }
-    }
-}
-
 /// Creates the letter with a new PIN. Returns `None` on a portal without PIN letters.
 pub(crate) fn pin_letter(
     fresh: FreshCode,
     to: PostalAddress,
-    greeting: String,
+    (account, greeting): (&AccountId, String),
     organization: Option<String>,
     context: Context<'_>,
 ) -> Option<(Issue, Message)> {
@@ -90,6 +79,7 @@ pub(crate) fn pin_letter(
         portal: policy.portal.clone(),
         dated: policy.today(now),
         says: LetterText::Pin {
+            account: account.clone(),
             greeting,
             organization,
             pin: fresh.digits,
@@ -104,6 +94,7 @@ pub(crate) fn pin_letter(
         expires_at,
         carried_by: letter.id.clone(),
         abroad: letter.to.country != policy.plan.home_country.0,
+        not_printed_at: None,
     };
     Some((issue, Message::Letter(letter)))
 }
@@ -219,12 +210,11 @@ pub fn reissue_pin(
         return Err(Refusal::NotReissuer);
     }
     let old_letter = old.carried_by.clone();
-    let greeting = account.name.full();
     let name = organization.map(|(_, name)| name.to_owned());
     let (issue, letter) = pin_letter(
         fresh,
         address.ok_or(Refusal::NoAddress)?,
-        greeting,
+        (&account.id, account.name.full()),
         name,
         context.reborrow(),
     )
@@ -255,6 +245,39 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
+/// Records that the letter with a pending PIN could not be printed, and notifies the user, who would
+/// otherwise wait for it (ME-08). Returns `None` if it is already recorded, or the PIN has been
+/// replaced.
+pub fn letter_not_printed(
+    account: &Account,
+    letter: &MessageId,
+    context: Context<'_>,
+) -> Option<Decision> {
+    let Context { origin, rng, .. } = context;
+    let mut after = account.clone();
+    let mut memberships = after.memberships.iter_mut();
+    let (organization, issue) = memberships.find_map(|m| match &mut m.pending_step {
+        PendingStep::Pin { issue } if issue.carried_by == *letter => {
+            Some((m.organization.clone(), issue))
+        }
+        _ => None,
+    })?;
+    if issue.not_printed_at.is_some() {
+        return None;
+    }
+    issue.not_printed_at = Some(origin.at);
+    let audit = AuditEvent::done(origin, Actor::System, Action::MarkLetterNotPrinted, rng)
+        .on(account.id.as_str())
+        .for_organization(organization.as_ref());
+    let notice = mail(account, origin.at, MailText::LetterNotPrinted, rng);
+    let is_notified = account.status == Status::Active;
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send(is_notified.then_some(notice)),
+    )
+}
+
 /// Returns a pending registration code, and the email that contains it (BL-08). Returns `None` on a
 /// portal without registration codes.
 pub(crate) fn issue_code(
@@ -275,6 +298,7 @@ pub(crate) fn issue_code(
         expires_at,
         carried_by,
         abroad: false,
+        not_printed_at: None,
     };
     let text = MailText::RegistrationCode {
         organization,
@@ -447,7 +471,7 @@ fn set_agreements(
         let (issue, message) = pin_letter(
             letter.fresh,
             address,
-            account.name.full(),
+            (&account.id, account.name.full()),
             letter.organization,
             context.reborrow(),
         )?;

@@ -1,5 +1,6 @@
 //! The rules, one file per flow.
 
+pub mod accept_invitation;
 pub mod access_review;
 pub mod access_terms;
 pub mod acting;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision, RecordClaim};
 use crate::outbox::mail::{MailText, ManagedEvent, Message, mail};
@@ -63,7 +64,8 @@ pub struct Registration<'a> {
     pub existing_organization: Option<ExistingOrganization<'a>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The entered facts match no record (AG-06).
     NotMatched,
@@ -76,20 +78,8 @@ pub enum Refusal {
     /// [`Refusal::NotMatched`].
     NoAddress,
     /// The account has reached the maximum number of organizations.
+    #[strum(serialize = "too_many_organizations")]
     TooMany,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::NotMatched => "not_matched",
-            Self::AlreadyRegistered => "already_registered",
-            Self::NotOpen(_) => "not_open",
-            Self::NoAddress => "no_address",
-            Self::TooMany => "too_many_organizations",
-        }
-    }
 }
 
 /// An account that registered or joined an organization, with the decision to commit.
@@ -269,9 +259,14 @@ fn admit(
             (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
-            let (issue, letter) =
-                activate::pin_letter(fresh, address, greeting, name.clone(), context.reborrow())
-                    .ok_or(Refusal::NoAddress)?;
+            let (issue, letter) = activate::pin_letter(
+                fresh,
+                address,
+                (id, greeting),
+                name.clone(),
+                context.reborrow(),
+            )
+            .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
     } else if awaits_approval {
@@ -307,6 +302,7 @@ fn admit(
         membership,
         claim: Change::ClaimRecord {
             record: record.key.clone(),
+            version: record.version,
             portal: policy.portal.clone(),
             registration_type: registration_type.id.clone(),
             account: id.clone(),

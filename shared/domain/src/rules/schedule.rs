@@ -13,6 +13,7 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{IdleStep, MailText, NoticeLine, mail};
@@ -39,8 +40,11 @@ pub use crate::rules::follow_up::MAX_NOTIFIED;
 const MAX_ENDED_AT_ONCE: usize = 12;
 
 /// An action on an account, in order of priority if several are due on one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ScheduledAction {
     /// Remove access whose end date has passed (UX-07).
     EndAccess,
@@ -66,21 +70,6 @@ impl ScheduledAction {
     /// Returns whether it takes access away for good.
     pub const fn removes_access(self) -> bool {
         matches!(self, Self::EndAccess | Self::Delete)
-    }
-
-    /// Returns the name used in previews and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndAccess => "end_access",
-            Self::Delete => "delete",
-            Self::Disable => "disable",
-            Self::WarnOfDeletion => "warn_of_deletion",
-            Self::WarnOfDisabling => "warn_of_disabling",
-            Self::PasswordNotice => "password_notice",
-            Self::LetterNotice => "letter_notice",
-            Self::CampaignNotice => "campaign_notice",
-            Self::UsernameNotice => "username_notice",
-        }
     }
 }
 
@@ -266,9 +255,9 @@ fn letter_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
         .memberships
         .iter()
         .filter_map(|m| match &m.pending_step {
-            PendingStep::Pin { issue } => {
-                LetterStatus::of(issue, policy, issue.issued_at).map(|s| s.arrives_by)
-            }
+            PendingStep::Pin { issue } => LetterStatus::of(issue, policy, issue.issued_at)
+                .filter(|letter| !letter.not_printed)
+                .map(|letter| letter.arrives_by),
             _ => None,
         });
     arrivals

@@ -17,6 +17,7 @@ pub mod reissue_pin;
 pub mod remove;
 pub mod rename;
 pub mod resend_invitation;
+pub mod secure;
 pub mod send_reset_link;
 pub mod send_username;
 pub mod set_status;
