@@ -156,28 +156,39 @@ status, approved, _ = call("POST", f"/group/users/{accepted.get('user_id')}/appr
                            {"services": ["enrollment"], "group_codes": ["BH01"]}, bearer)
 expect("the principal approves the user", status, 200)
 
-# An operator creates the first help desk account, whose user invites an agent.
-made = subprocess.run(
-    ["cargo", "portal", "first-staff", "--name", "Olive Grant", "--email", "olive@harborlight.example", "--username", "olive.grant", "--on-aws"],
-    cwd=pathlib.Path(__file__).resolve().parents[2], capture_output=True, text=True,
-    env=os.environ | {"TABLE": outputs["Table"], "AUDIT_TABLE": outputs["AuditTable"], "KMS_KEY_ID": outputs["Key"]})
-one_time = re.search(r"one-time password +(\S+)", made.stdout)
-expect(f"one command creates the first help desk account {made.stderr[-500:]}", bool(one_time), True)
-once = one_time.group(1) if one_time else "none"
-status, desk, _ = call("POST", "/help-desk/sessions", {"username": "olive.grant", "password": once, "token_delivery": "body"})
-expect("the supervisor signs in and must change the password", (status, desk.get("next_step")), (201, "change_password"))
-staff = {"authorization": f"Bearer {desk.get('token')}"}
-status, _, _ = call("PUT", "/help-desk/sessions/current/password",
-                    {"current_password": once, "new_password": "Slate-Meadow-Tram-58"}, staff)
-expect("the supervisor changes the password", status, 200)
+# An operator creates both supervisors of the help desk. One invites an agent, the other approves them.
+def supervisor(name, username, *options):
+    made = subprocess.run(
+        ["cargo", "portal", "first-staff", "--name", name, "--email", f"{username}@harborlight.example", "--username", username, "--on-aws", *options],
+        cwd=pathlib.Path(__file__).resolve().parents[2], capture_output=True, text=True,
+        env=os.environ | {"TABLE": outputs["Table"], "AUDIT_TABLE": outputs["AuditTable"], "KMS_KEY_ID": outputs["Key"]})
+    one_time = re.search(r"one-time password +(\S+)", made.stdout)
+    expect(f"one command creates the supervisor {username} {made.stderr[-500:]}", bool(one_time), True)
+    once = one_time.group(1) if one_time else "none"
+    status, desk, _ = call("POST", "/help-desk/sessions", {"username": username, "password": once, "token_delivery": "body"})
+    expect(f"{username} signs in and must change the password", (status, desk.get("next_step")), (201, "change_password"))
+    session = {"authorization": f"Bearer {desk.get('token')}"}
+    status, _, _ = call("PUT", "/help-desk/sessions/current/password",
+                        {"current_password": once, "new_password": "Slate-Meadow-Tram-58"}, session)
+    expect(f"{username} changes the password", status, 200)
+    return session
+
+
+staff = supervisor("Olive Grant", "olive.grant")
+approver = supervisor("Oscar Green", "oscar.green", "--second")
 ada = {"first_name": "Ada", "last_name": "Lind", "email": "ada@harborlight.example"}
 status, _, _ = call("POST", "/help-desk/invitations", ada | {"role": "help_desk_agent"}, staff)
 expect("the supervisor invites an agent", status, 201)
 mail = eventually("the agent receives a link", lambda: mail_to(ada["email"], "token="))
 token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
 login = {"username": "ada.lind", "password": "Slate-Meadow-Tram-58"}
-status, _, _ = call("POST", "/help-desk/invitations/accept", ada | login | {"token": token})
+status, accepted, _ = call("POST", "/help-desk/invitations/accept", ada | login | {"token": token})
 expect("the agent registers", status, 201)
+approval = f"/help-desk/users/{accepted.get('user_id')}/approval"
+status, _, _ = call("POST", approval, {"services": []}, staff)
+expect("the supervisor who invited the agent can't approve them", status, 403)
+status, _, _ = call("POST", approval, {"services": []}, approver)
+expect("the other supervisor approves the agent", status, 200)
 status, desk, _ = call("POST", "/help-desk/sessions", login | {"token_delivery": "body"})
 staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "username": "ruth.okafor"}, staff)

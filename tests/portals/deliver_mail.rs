@@ -11,7 +11,7 @@ use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, group_principal, member};
-use vestibule_tests::{World, link_token, options};
+use vestibule_tests::{Item, World, link_token, options};
 
 const RUTH: &str = "ruth@blueheron.example";
 const MARIA: &str = "maria@example.com";
@@ -321,4 +321,95 @@ async fn a_report_about_an_unknown_email_changes_nothing() {
             .unwrap();
     }
     assert_eq!(invariants(&world).await.done("mark_undeliverable"), 0);
+}
+
+/// The reasons for which emails were dropped because of a daily limit.
+async fn limits_reached(world: &World) -> Vec<String> {
+    let trail = world.items(&world.instance.tables.audit).await;
+    let field = |e: &Item, name: &str| Some(e.get(name)?.as_s().ok()?.clone());
+    let dropped = trail
+        .iter()
+        .filter(|e| field(e, "action").as_deref() == Some("send_email"));
+    dropped.filter_map(|e| field(e, "reason")).collect()
+}
+
+fn count_of(world: &World, address: &str, subject: &str) -> usize {
+    let mails = world.instance.inbox.to(address);
+    mails.iter().filter(|m| m.subject.contains(subject)).count()
+}
+
+#[tokio::test]
+async fn se_06_strangers_cannot_fill_a_mailbox_or_hide_a_notice_in_it() {
+    let world = World::new().await;
+    world.group_principal().await;
+    let anyone = world.on("group");
+    let ask = async || {
+        let body = json!({ "username": "ruth.okafor" });
+        anyone.post("/password-resets", body).await.expect(202);
+        // The request leaves the outbox first, then the email that it causes.
+        world.instance.settle().await.unwrap();
+        world.instance.settle().await.unwrap();
+        world.pass(SignedDuration::from_mins(20));
+    };
+    for _ in 0..14 {
+        ask().await;
+    }
+    assert_eq!(count_of(&world, RUTH, "Choose a new password"), 10);
+    assert_eq!(limits_reached(&world).await, ["recipient_limit"; 4]);
+    assert_eq!(in_state(&world, "limited").await, 4);
+
+    // The owner still learns what happens to the account.
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    let changed = ruth
+        .changes_password(PASSWORD, "Kelp-Orchard-47-Lantern")
+        .await;
+    changed.expect(204);
+    world.mails_to(RUTH).await;
+    assert_eq!(count_of(&world, RUTH, "Your password was changed"), 1);
+
+    // The next day, links arrive again.
+    world.pass(SignedDuration::from_hours(24));
+    let before = world.instance.inbox.to(RUTH).len();
+    ask().await;
+    assert_eq!(world.instance.inbox.to(RUTH).len(), before + 1);
+    assert_eq!(limits_reached(&world).await.len(), 4);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn se_06_a_user_cannot_mail_strangers_through_address_confirmations() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let strangers: Vec<_> = (0..8).map(|n| format!("stranger{n}@example.com")).collect();
+    for stranger in &strangers {
+        let body = json!({ "email": stranger, "password": PASSWORD });
+        ruth.put("/me/email", body).await.expect(202);
+        world.mails_to(stranger).await;
+        world.pass(SignedDuration::from_mins(20));
+    }
+    let reached = strangers
+        .iter()
+        .filter(|s| !world.instance.inbox.to(s).is_empty());
+    assert_eq!(reached.count(), 5);
+    assert_eq!(limits_reached(&world).await, ["sender_limit"; 3]);
+}
+
+#[tokio::test]
+async fn se_06_tags_and_other_portals_do_not_evade_the_limit_of_a_mailbox() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    for n in 0..12 {
+        let invited = json!({
+            "first_name": "Sam", "last_name": "Rivera", "role": "user",
+            "email": format!("victim+{n}@example.com"),
+        });
+        ruth.post("/invitations", invited).await.expect(201);
+    }
+    world.instance.settle().await.unwrap();
+    let reached = (0..12).filter(|n| {
+        let mails = world.instance.inbox.to(&format!("victim+{n}@example.com"));
+        !mails.is_empty()
+    });
+    assert_eq!(reached.count(), 10);
+    assert_eq!(limits_reached(&world).await, ["recipient_limit"; 2]);
 }

@@ -360,6 +360,8 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
     let id = maria.id().await;
     let path = format!("/accounts/member/{id}/username");
     let required_action = |name: &str| json!({ "reason": WHY, "username": name });
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
     let own = json!({ "username": "maria.ruiz" });
     let refused = maria.patch("/me", &own).await;
     assert_eq!(
@@ -801,10 +803,86 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
     let access = format!("/users/{}/access", ids[2]);
     desk.reader.post(&path, because()).await.expect(403);
     desk.supervisor.put(&access, raised).await.expect(200);
+    desk.reader
+        .post(&path, because())
+        .await
+        .refused(403, "next-step-required");
+    world.approve_staff(&ids[2]).await;
     desk.reader.post(&path, because()).await.expect(200);
     let gone = format!("/users/{}", ids[1]);
     desk.supervisor.delete(&gone).await.expect(204);
     desk.agent.post(&path, because()).await.expect(401);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ux_12_a_supervisor_gives_nobody_a_higher_role_alone_not_even_a_second_account() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let olive = &desk.supervisor;
+    for role in ["help_desk_reader", "help_desk_agent", "principal"] {
+        let first = format!("Olive{}", role.len());
+        let email = format!("olive+{role}@harborlight.example");
+        let token = world.invite(olive, &first, &email, role).await;
+        let username = format!("{}.lind", first.to_lowercase());
+        let body = World::acceptance(&token, &first, &email, &username);
+        let accepted = world.on("help-desk").accepts(body).await.expect(201);
+        let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
+        let nothing = json!({ "services": [] });
+        let own = world.sign_in("help-desk", &username).await;
+        // The second account can do nothing, and its owner can't approve it.
+        own.get("/users").await.refused(403, "next-step-required");
+        search(&own, "member", "username", "maria.alvarez")
+            .await
+            .refused(403, "next-step-required");
+        own.post(&path, &nothing).await.expect(403);
+        olive
+            .post(&path, &nothing)
+            .await
+            .refused(403, "another-must-approve");
+        own.get("/users").await.refused(403, "next-step-required");
+        // Another supervisor does, and all supervisors read of it.
+        world.approve_staff(accepted.text_at("/user_id")).await;
+        for address in ["olive@harborlight.example", "oscar@harborlight.example"] {
+            let notice = world.last_mail_to(address).await;
+            assert_eq!(
+                notice.subject,
+                "A new user of Harborlight Help Desk was approved"
+            );
+            assert!(notice.text.contains("Oscar Green approved"));
+            assert!(notice.text.contains(&username), "{}", notice.text);
+        }
+    }
+
+    // A higher role for a second account that exists is approved as well, a lower one applies at once.
+    let id = desk.reader.id().await;
+    let access = format!("/users/{id}/access");
+    let role = |role: &str| json!({ "role": role, "services": [] });
+    olive
+        .put(&access, role("help_desk_agent"))
+        .await
+        .expect(200)
+        .has("/registration", "awaiting_approval");
+    let approval = format!("/users/{id}/approval");
+    olive
+        .post(&approval, json!({ "services": [] }))
+        .await
+        .refused(403, "another-must-approve");
+    desk.reader
+        .get("/users")
+        .await
+        .refused(403, "next-step-required");
+    let notice = world.last_mail_to("oscar@harborlight.example").await;
+    assert_eq!(
+        notice.subject,
+        "A new role in Harborlight Help Desk needs approval"
+    );
+    world.approve_staff(&id).await;
+    olive
+        .put(&access, role("help_desk_reader"))
+        .await
+        .expect(200)
+        .has("/registration", "registered");
     invariants(&world).await;
 }
 

@@ -107,13 +107,13 @@ async fn records(world: &World) -> Vec<String> {
 }
 
 fn full(kind: RecordKind, day: u32) -> String {
-    format!("feeds/harbor/{}/2026-11-{day:02}.full.csv", kind.as_str())
+    format!("feeds/harbor/{}/2026-11-{day:02}.full.csv", kind.into_str())
 }
 
 fn changes(kind: RecordKind, day: u32) -> String {
     format!(
         "feeds/harbor/{}/2026-11-{day:02}.changes.csv",
-        kind.as_str()
+        kind.into_str()
     )
 }
 

@@ -18,17 +18,20 @@ mod invite {
     pub mod bulk;
     mod group;
     mod invitations;
+    mod standing;
 }
 mod manage_users {
     mod access_end_dates;
     mod resend;
     mod reviews;
+    mod taking_away;
     mod users;
 }
 mod my_profile;
 mod print_letters;
 mod register {
     mod agent;
+    mod joining;
     pub mod member;
     mod organizations;
     mod practice;
@@ -37,17 +40,21 @@ mod register {
 mod reset_password;
 mod sign_in;
 mod system {
+    mod account_takeover;
     mod bad_input;
     mod browsers;
     mod cost;
     mod eighth_portal;
     mod faults;
+    mod imports;
     mod openapi;
+    mod pending_steps;
     mod permissions;
     pub mod persistence;
     mod races;
     mod refusals;
     mod repeats;
     mod secrecy;
+    mod secret_checks;
     mod template;
 }

@@ -109,6 +109,8 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
 async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_back_in() {
     let world = World::new().await;
     let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
     let before = world.mails_to("maria@example.com").await.len();
     let mut answers = security_answers();
     answers[1]["answer"] = json!("Pepper");

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use vestibule_domain::values::record_kind::RecordKind;
+use vestibule_inactivity_sweep::Run;
 use vestibule_local::Options;
 use vestibule_local::instance::LETTERS;
 use vestibule_print_letters::Summary;
@@ -18,7 +19,7 @@ use vestibule_tests::{World, options, pin_in};
 const MEMBERS: &str = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country
 100200301,0,Maria,Alvarez,Alvarez,1979-04-12,418 Heronmere Lane,Springfield,IL,62704,US
 100200302,0,Jürgen,Groß,Groß,1980-01-02,Rosenthaler Straße 40,Berlin,,10178,DE
-100200303,0,芳,王,王,1981-02-03,1 Elm Street,Springfield,IL,62704,US";
+100200303,0,芳,王,王,1981-02-03,WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW,Springfield,IL,62704,US";
 
 /// The three members in the feed.
 fn members() -> [Value; 3] {
@@ -206,13 +207,13 @@ async fn an_unprintable_letter_is_reported_and_delays_no_other() {
     let problems = String::from_utf8(files["2026-11-23-000001/problems.csv"].clone()).unwrap();
     let lines: Vec<_> = problems.lines().collect();
     assert_eq!(lines.len(), 2, "{problems}");
-    assert_eq!(lines[0], "batch,portal,letter,kind,reason");
+    assert_eq!(lines[0], "batch,portal,letter,kind,account,record,reason");
     assert!(
         lines[1].starts_with("2026-11-23-000001,member,"),
         "{problems}"
     );
     assert!(
-        lines[1].ends_with(",pin,the font has no glyph for U+738B U+82B3"),
+        lines[1].ends_with(",the letter does not fit on one page"),
         "{problems}"
     );
     let all = invariants(&world).await;
@@ -345,4 +346,106 @@ async fn the_previewed_pages_are_those_of_the_pdf() {
         let pages = pdf_extract::extract_text_from_mem_by_pages(&files[&letter.pdf]).unwrap();
         assert_eq!(pin_on(&pages[letter.page - 1]), pin_in(&letter.text, 6));
     }
+}
+
+/// The feed with another address for the third member.
+fn with_address(line: &str) -> String {
+    let wide = "W".repeat(56);
+    assert!(MEMBERS.contains(&wide));
+    MEMBERS.replace(&wide, line)
+}
+
+#[tokio::test]
+async fn me_08_a_letter_that_cannot_be_printed_is_reported_to_its_owner_and_the_help_desk() {
+    let world = with_waiting(3, &FaultInjector::default()).await;
+    let fang = world.sign_in("member", "fang.wang").await;
+    fang.get("/pin/letter").await.has("/status", "posted");
+    world.instance.print_letters().await.unwrap();
+
+    // The user sees it and receives one email, which names the help desk.
+    let letter = fang.get("/pin/letter").await.expect(200);
+    letter
+        .has("/status", "not_printed")
+        .has("/arrives_by", "")
+        .says("Call ");
+    let mails = world.mails_to("fang.wang@example.com").await;
+    let about: Vec<_> = mails
+        .iter()
+        .filter(|m| m.subject == "We could not mail your PIN letter")
+        .collect();
+    assert_eq!(about.len(), 1);
+    assert!(about[0].text.contains("(312) 555-"), "{}", about[0].text);
+
+    // The operator's list leads to the account, where the help desk sees it.
+    let files = bucket(&world).await;
+    let problems = String::from_utf8(files["2026-11-23-000001/problems.csv"].clone()).unwrap();
+    let id = problems
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .nth(4)
+        .unwrap()
+        .to_owned();
+    assert_eq!(id, fang.id().await);
+    let desk = world.help_desk().await;
+    let account = desk
+        .reader
+        .get(&format!("/accounts/member/{id}"))
+        .await
+        .expect(200);
+    account.has("/memberships/0/letter/status", "not_printed");
+
+    // No other letter is announced while it could not be printed either.
+    let sent = world.mails_to("fang.wang@example.com").await.len();
+    fang.post("/pin/letter", json!({}))
+        .await
+        .refused(409, "letter-not-printable")
+        .says("Call ");
+    let reissue = json!({ "reason": "the letter did not arrive" });
+    let path = format!("/accounts/member/{id}/pin");
+    desk.agent
+        .post(&path, &reissue)
+        .await
+        .refused(409, "letter-not-printable");
+    world.pass_days(20);
+    world.instance.sweep(&Run::now(world.now())).await;
+    assert_eq!(world.mails_to("fang.wang@example.com").await.len(), sent);
+    invariants(&world).await;
+
+    // With the corrected address, a letter is issued and printed.
+    world
+        .import(RecordKind::Member, &with_address("1 Elm Street"))
+        .await;
+    let fang = world.sign_in("member", "fang.wang").await;
+    let issued = fang.post("/pin/letter", json!({})).await.expect(201);
+    issued.has("/status", "posted");
+    let done = world.instance.print_letters().await.unwrap();
+    assert_eq!((done.printed, done.problems), (1, 0));
+    let printed = printed(&bucket(&world).await);
+    let page = printed.iter().find(|(_, page)| page.contains("Fang Wang"));
+    let pin = pin_on(&page.unwrap().1);
+    fang.enters_pin(&pin).await.expect(200);
+    assert_eq!(invariants(&world).await.done("mark_letter_not_printed"), 1);
+}
+
+#[tokio::test]
+async fn bl_03_an_address_that_does_not_fit_the_envelope_is_refused_when_it_is_entered() {
+    let world = World::new().await;
+    let wide = "W".repeat(60);
+    for lines in [json!([wide]), json!(["1 Elm Street \u{1f3e0}"])] {
+        let body = with(provider(), "/postal_address/lines", lines);
+        let refused = world.on("provider").registers(body).await;
+        refused.invalid("postal_address");
+    }
+    let long = "Building of the Associated Physicians of Greater Springfield";
+    let body = with(
+        provider(),
+        "/postal_address/lines",
+        json!([long, long, "2 Lake Street"]),
+    );
+    world.register("provider", body).await;
+    world.instance.print_letters().await.unwrap();
+    let letters = printed(&bucket(&world).await);
+    assert_eq!(letters.len(), 1);
 }

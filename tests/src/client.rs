@@ -7,8 +7,7 @@ use std::ops::Deref;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use vestibule_local::client::{ApiResponse, Client, execute};
-
-use crate::people::PASSWORD;
+use vestibule_local::personas::PASSWORD;
 
 /// A person who uses one portal and may be signed in.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
 use vestibule_domain::rules::schedule;
 use vestibule_domain::state::account::Account;
+use vestibule_domain::values::folding::NameKey;
 
 use crate::World;
 
@@ -114,10 +115,12 @@ impl Contents {
         self.accounts.get(&format!("A#{portal}#{id}"))
     }
 
-    /// Returns whether an account was removed from an organization. Its claim on a record remains.
+    /// Returns whether an account was removed from an organization, by a person or by the scheduler.
     fn removed(&self, account: &str, organization: &str) -> bool {
         self.recorded(&["remove_user"], |e| {
             text(e, "/object") == account && text(e, "/organization") == organization
+        }) || self.recorded(&["end_access", "delete_idle"], |e| {
+            text(e, "/object") == account
         })
     }
 
@@ -265,7 +268,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                         && m.get("organization").and_then(Value::as_str).unwrap_or("-") == made
                 })
             };
-            if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
+            if !all.account(portal, owner).is_some_and(with_it) {
                 faults.push(format!(
                     "{pk} is claimed on {portal}, but nobody registered with it through this registration type"
                 ));
@@ -304,7 +307,8 @@ fn managers(all: &Contents, faults: &mut Vec<String>) {
         }
         let (plan, agent) = (text(record, "/key/plan"), text(record, "/key/number"));
         let row = left.remove(&format!("M#{plan}#{manager}/R#{agent}"));
-        if row.is_none_or(|r| text(&r, "/name") != text(record, "/data/name")) {
+        let name_key = json!(NameKey::of(&[text(record, "/data/name")]));
+        if row.is_none_or(|r| r.get("name_key") != Some(&name_key)) {
             faults.push(format!("{agent} is not found under {manager}"));
         }
     }
@@ -348,13 +352,8 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             if let Some(known) = account.get("email_undeliverable") {
                 row["email_undeliverable"] = known.clone();
             }
-            let lower = |pointer: &str| text(account, pointer).to_lowercase();
-            row["search"] = json!([
-                lower("/username"),
-                lower("/name/first"),
-                lower("/name/last"),
-                lower("/email"),
-            ]);
+            let names = ["/name/first", "/name/last"].map(|pointer| text(account, pointer));
+            row["name_key"] = json!(NameKey::of(&names));
             for field in [
                 "role",
                 "services",

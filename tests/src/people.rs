@@ -58,6 +58,8 @@ pub fn everyone() -> [(&'static str, Value); 7] {
 pub struct HelpDesk {
     /// The tier that manages other agents.
     pub supervisor: Person,
+    /// Another supervisor, who approves those whom the first one invites.
+    pub second_supervisor: Person,
     /// The tier that can act on accounts.
     pub agent: Person,
     /// The read-only tier.
@@ -148,7 +150,7 @@ impl World {
             .await
     }
 
-    /// Sets up the help desk as a plan does: the first account with the command, the others by
+    /// Sets up the help desk as a plan does: the supervisors with the command, the others by
     /// invitation.
     pub async fn help_desk(&self) -> HelpDesk {
         let first = FirstStaff {
@@ -157,31 +159,56 @@ impl World {
             email: "olive@harborlight.example".into(),
             username: None,
         };
-        let made = first_staff::make(&self.instance.app, first).await.unwrap();
-        let one_time = made.password.expose();
-        let visitor = self.on("help-desk");
-        let (supervisor, session) = visitor.sign_in(&made.username, one_time).await;
-        session.expect(201).has("/next_step", "change_password");
-        supervisor.chooses_password(one_time).await.expect(200);
+        let app = &self.instance.app;
+        let made = first_staff::make(app, first).await.unwrap();
+        let supervisor = self.new_supervisor(&made).await;
+        let second = FirstStaff {
+            portal: None,
+            name: "Oscar Green".into(),
+            email: "oscar@harborlight.example".into(),
+            username: None,
+        };
+        let made = first_staff::make_second(app, second).await.unwrap();
+        let second_supervisor = self.new_supervisor(&made).await;
         let agent = self.desk_staff(&supervisor, "Ada", "help_desk_agent").await;
         let reader = self
             .desk_staff(&supervisor, "Rob", "help_desk_reader")
             .await;
         HelpDesk {
             supervisor,
+            second_supervisor,
             agent,
             reader,
         }
     }
 
-    /// Returns an agent invited by the supervisor, signed in.
+    /// Signs a new supervisor in, who changes the one-time password.
+    async fn new_supervisor(&self, made: &first_staff::Made) -> Person {
+        let one_time = made.password.expose();
+        let visitor = self.on("help-desk");
+        let (supervisor, session) = visitor.sign_in(&made.username, one_time).await;
+        session.expect(201).has("/next_step", "change_password");
+        supervisor.chooses_password(one_time).await.expect(200);
+        supervisor
+    }
+
+    /// Approves a member of the staff, as the second supervisor.
+    pub async fn approve_staff(&self, user_id: &str) {
+        let approver = self.sign_in("help-desk", "oscar.green").await;
+        let path = format!("/users/{user_id}/approval");
+        let nothing = json!({ "services": [] });
+        approver.post(&path, nothing).await.expect(200);
+    }
+
+    /// Returns an agent invited by the supervisor and approved by the second one, signed in.
     pub async fn desk_staff(&self, supervisor: &Person, first: &str, role: &str) -> Person {
         let name = first.to_lowercase();
         let email = format!("{name}@harborlight.example");
         let token = self.invite(supervisor, first, &email, role).await;
         let username = format!("{name}.lind");
         let body = Self::acceptance(&token, first, &email, &username);
-        self.on("help-desk").accepts(body).await.expect(201);
+        let accepted = self.on("help-desk").accepts(body).await.expect(201);
+        self.approve_staff(accepted.text_at("/user_id")).await;
         self.sign_in("help-desk", &username).await
     }
 

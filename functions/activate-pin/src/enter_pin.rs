@@ -2,18 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
+use futures::future;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::rules::next_step::{NextStep, next_step};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
-use vestibule_domain::state::membership::PendingStep;
+use vestibule_domain::state::membership::{Issue, PendingStep};
 use vestibule_domain::values::text::{self, Sensitive};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
+use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described};
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
-use vestibule_secrets::Purpose;
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::{ask_for_new_pin, code_problem};
@@ -70,34 +72,43 @@ pub(crate) async fn enter_pin(
         tries,
         window_minutes: None,
     };
-    let attempt = app
-        .store
-        .count_attempt(AttemptKind::Pin, issue.id.as_str(), limit, caller.origin.at)
-        .await?;
-    let Some(used) = attempt.allowed else {
-        let detail = format!(
-            "This PIN was entered incorrectly too many times and can no longer be used. {}",
-            ask_for_new_pin(policy)
-        );
-        return Err(code_problem("pin-locked", "PIN locked", detail, policy));
+    let counter = Counter {
+        kind: AttemptKind::Pin,
+        subject: issue.id.to_string(),
+        limit,
     };
+    let described = Described::by(&caller, Action::ActivatePin);
+    let (described, scene) = (future::ready(Ok(described)), (&**policy, &caller.origin));
+    let compare = async |comparer: Comparer<'_>| {
+        let is_right = comparer.is_pin(issue, &pin);
+        Ok(is_right.then_some(()).ok_or(Refusal::Wrong.into_str()))
+    };
+    let checked = secret_check::check(&app, &[counter], scene, described, compare).await?;
+    match checked {
+        Checked::Right((), _) => {}
+        Checked::Wrong { used } => return Err(wrong(tries.saturating_sub(used), policy)),
+        Checked::Exhausted(_) => {
+            let detail = format!(
+                "This PIN was entered incorrectly too many times and can no longer be used. {}",
+                ask_for_new_pin(policy)
+            );
+            return Err(code_problem("pin-locked", "PIN locked", detail, policy));
+        }
+    }
     let organization = caller.session.organization.as_ref();
     let (_, entered) = transact(
         &app,
         |attempt| caller.latest(&app, attempt),
         |account, rng| {
             let pending = account.membership(organization).map(|m| &m.pending_step);
-            // A duplicate request was committed first, or the PIN was reissued. The attempt counts for the
-            // PIN that was pending only.
+            // A duplicate request was committed first, or the PIN was reissued. What was entered is the PIN
+            // that was pending only.
             if !matches!(pending, Some(PendingStep::Pin { issue: now }) if now.id == issue.id) {
                 return Ok((Ok(account.clone()), None));
             }
-            let matches = |issue: &vestibule_domain::state::membership::Issue| {
-                app.keyring()
-                    .verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin)
-            };
+            let entered = |now: &Issue| now.id == issue.id;
             Ok(
-                match activate::enter_pin(account, organization, matches, caller.context(rng)) {
+                match activate::enter_pin(account, organization, entered, caller.context(rng)) {
                     Ok((after, decision)) => (Ok(after), Some(decision)),
                     Err(refusal) => (Err(refusal), None),
                 },
@@ -107,10 +118,7 @@ pub(crate) async fn enter_pin(
     .await?;
     let account = match entered {
         Ok(account) => account,
-        Err(refusal) => {
-            let left = tries.saturating_sub(used);
-            return Err(refused(&app, &caller, refusal, left, &mut app.rng()).await?);
-        }
+        Err(refusal) => return Err(refused(&app, &caller, refusal, &mut app.rng()).await?),
     };
     let next_step = next_step(
         &account,
@@ -124,12 +132,30 @@ pub(crate) async fn enter_pin(
     Ok(Json(NextStepResponse::of(&account, &caller)))
 }
 
-/// Records the refusal on the audit trail and returns it as a problem.
+/// Returns the problem for an incorrect PIN.
+fn wrong(tries_left: u32, policy: &Policy) -> Problem {
+    let left = match tries_left {
+        0 => format!(
+            "That was your last attempt, and this PIN can no longer be used. {}",
+            ask_for_new_pin(policy)
+        ),
+        1 => "You have 1 attempt left.".to_owned(),
+        n => format!("You have {n} attempts left."),
+    };
+    code_problem(
+        "pin-wrong",
+        "Incorrect PIN",
+        format!("This is not the PIN from your most recent letter. {left}"),
+        policy,
+    )
+    .with_field("pin", "is incorrect")
+}
+
+/// Records the refusal of a correct PIN on the audit trail and returns it as a problem.
 async fn refused(
     app: &App,
     caller: &Caller,
     refusal: Refusal,
-    tries_left: u32,
     rng: &mut rand::rngs::StdRng,
 ) -> Result<Problem, Problem> {
     let policy = &caller.policy;
@@ -137,37 +163,22 @@ async fn refused(
         &caller.origin,
         Actor::Account(caller.account.id.clone()),
         Action::ActivatePin,
-        refusal.reason(),
+        refusal.into_str(),
         rng,
     )
     .on(caller.account.id.as_str())
     .for_organization(caller.session.organization.as_ref());
     app.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
-        Refusal::Wrong => {
-            let left = match tries_left {
-                0 => format!(
-                    "That was your last attempt, and this PIN can no longer be used. {}",
-                    ask_for_new_pin(policy)
-                ),
-                1 => "You have 1 attempt left.".to_owned(),
-                n => format!("You have {n} attempts left."),
-            };
-            code_problem(
-                "pin-wrong",
-                "Incorrect PIN",
-                format!("This is not the PIN from your most recent letter. {left}"),
-                policy,
-            )
-            .with_field("pin", "is incorrect")
-        }
         Refusal::Expired => code_problem(
             "pin-expired",
             "PIN expired",
             format!("This PIN has expired. {}", ask_for_new_pin(policy)),
             policy,
         ),
-        Refusal::ApprovalNotPending | Refusal::NotYours | Refusal::NoAddress => Problem::conflict(),
+        Refusal::Wrong | Refusal::NothingPending | Refusal::NotReissuer | Refusal::NoAddress => {
+            Problem::conflict()
+        }
     })
 }
 

@@ -7,17 +7,19 @@ use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
+use vestibule_domain::decision::AttemptKey;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::{Issue, Membership, PendingStep};
-use vestibule_domain::values::text::{Invalid, Username};
+use vestibule_domain::values::text::{Invalid, Sensitive, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source};
-use vestibule_secrets::{Purpose, Verified};
+use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described, Scene};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 use vestibule_store::CommitError;
 use vestibule_store::attempts::{AttemptKind, Limit};
 
@@ -107,145 +109,180 @@ pub(crate) async fn redeem_code(
         .account_by_username(&policy.portal, &username.key())
         .await?;
     let account = found.filter(|a| a.is_usable(policy.today(origin.at)));
-    // Attempts are counted per code. A username without a code has its own counter with the same limit,
-    // so that both look the same.
-    let subject = account
-        .as_ref()
-        .and_then(|a| a.memberships.iter().find_map(code_issue))
-        .map_or_else(
-            || format!("{}/{}", policy.portal, username.key()),
-            |issue| issue.id.to_string(),
-        );
-    let source = format!("code/{}/{}", policy.portal, Source::of(&origin));
-    let rate_limit = &policy.rate_limits.sign_in;
-    let window_minutes = Some(rate_limit.window_minutes.get());
-    let tries = code_policy.max_attempts.get();
-    let (of_code, of_source) = future::try_join(
-        app.store.count_attempt(
-            AttemptKind::RegistrationCode,
-            &subject,
-            Limit {
-                tries,
-                window_minutes: None,
-            },
-            origin.at,
-        ),
-        app.store.count_attempt(
-            AttemptKind::Source,
-            &source,
-            Limit {
-                tries: rate_limit.max_attempts_per_source.get(),
-                window_minutes,
-            },
-            origin.at,
-        ),
-    )
-    .await?;
-    if of_source.allowed.is_none() {
-        return Err(Problem::too_many_attempts(
-            "There were too many attempts. Try again later.",
-            &policy,
-        )
-        .with_retry_after(rate_limit.window_minutes.get()));
-    }
-    // Check the limit before comparing anything, including the password, so that it can't be guessed here.
-    if of_code.allowed.is_none() {
-        let detail = format!(
-            "This code was entered incorrectly too many times and can no longer be used. {}",
-            ask_for_new_code(&policy)
-        );
-        return Err(code_problem("code-locked", "Code locked", detail, &policy));
-    }
+    let (app, policy, origin) = (&app, &*policy, &origin);
     let mut rng = app.rng();
-    if let Some(done) = already_redeemed(&app, account.as_ref(), &password).await {
-        return Ok(Json(done));
-    }
-    let hash = credentials::hash(&password, &app, &mut rng).await;
-    let decided = account
-        .as_ref()
-        .map_or(Err(Refusal::ApprovalNotPending), |account| {
-            let organization = account
-                .memberships
-                .iter()
-                .find(|m| code_issue(m).is_some())
-                .and_then(|m| m.organization.as_ref());
-            let matches = |issue: &Issue| {
-                app.keyring().verify(
-                    &issue.code,
-                    Purpose::RegistrationCode,
-                    issue.id.as_str(),
-                    &code,
-                )
-            };
-            let answers = answers
-                .into_iter()
-                .map(|a| a.seal(&account.id, &app))
-                .collect();
-            let hint = hint.map(|h| h.seal(&account.id, &app));
-            activate::redeem_code(
-                account,
-                organization,
-                matches,
-                hash,
-                (answers, hint),
-                Context::new(&policy, &origin, &mut rng),
-            )
-        });
-    match decided {
-        Ok(decision) => {
-            match app.commit(decision, &mut rng).await {
-                Ok(()) => {}
-                // Perhaps a duplicate request was committed first. Not tried again: the attempt was counted
-                // for the code that was compared.
-                Err(CommitError::Stale) => {
-                    let now = app
-                        .store
-                        .account_by_username(&policy.portal, &username.key())
-                        .await?;
-                    let now = now.filter(|a| a.is_usable(policy.today(origin.at)));
-                    return already_redeemed(&app, now.as_ref(), &password)
-                        .await
-                        .map(Json)
-                        .ok_or_else(Problem::conflict);
-                }
-                Err(other) => return Err(other.into()),
-            }
-            Ok(Json(redeemed(&username)))
+    let checked = check(
+        app,
+        account.as_ref(),
+        (&username, &code, &password),
+        (policy, origin),
+    );
+    let (account, hash) = match (checked.await?, &account) {
+        (Checked::Right(Entered::Again(attempts), _), Some(account)) => {
+            return repeated(app, account, attempts, origin).await;
         }
+        (Checked::Right(Entered::Code(hash), _), Some(account)) => (account, hash),
+        (Checked::Exhausted(AttemptKind::RegistrationCode), _) => {
+            let detail = format!(
+                "This code was entered incorrectly too many times and can no longer be used. {}",
+                ask_for_new_code(policy)
+            );
+            return Err(code_problem("code-locked", "Code locked", detail, policy));
+        }
+        (Checked::Exhausted(_), _) => {
+            return Err(Problem::too_many_attempts(
+                "There were too many attempts. Try again later.",
+                policy.rate_limits.sign_in.window_minutes.get(),
+                policy,
+            ));
+        }
+        (Checked::Wrong { .. } | Checked::Right(..), _) => return Err(wrong(policy)),
+    };
+    let pending = account.memberships.iter().find(|m| code_issue(m).is_some());
+    let organization = pending.and_then(|m| m.organization.as_ref());
+    let answers = answers
+        .into_iter()
+        .map(|a| a.seal(&account.id, app))
+        .collect();
+    let hint = hint.map(|h| h.seal(&account.id, app));
+    let decided = activate::redeem_code(
+        account,
+        organization,
+        |_| true,
+        hash,
+        (answers, hint),
+        Context::new(policy, origin, &mut rng),
+    );
+    match decided {
+        Ok(decision) => match app.commit(decision, &mut rng).await {
+            Ok(()) => Ok(Json(redeemed(&username))),
+            // Perhaps a duplicate request was committed first. Not tried again: the attempt was counted
+            // for the code that was compared.
+            Err(CommitError::Stale) => {
+                let now = app
+                    .store
+                    .account_by_username(&policy.portal, &username.key())
+                    .await?;
+                let now = now.filter(|a| a.is_usable(policy.today(origin.at)) && is_redeemed(a));
+                let account = now.ok_or_else(Problem::conflict)?;
+                let described = described(Some(&account));
+                let right =
+                    secret_check::password(app, &account, &password, described, (policy, origin));
+                let proven = right.await?.ok_or_else(Problem::conflict)?;
+                repeated(app, &account, proven.attempts(), origin).await
+            }
+            Err(other) => Err(other.into()),
+        },
         Err(refusal) => {
             let audit = AuditEvent::refused(
-                &origin,
+                origin,
                 Actor::Unknown,
                 Action::RedeemRegistrationCode,
-                refusal.reason(),
+                refusal.into_str(),
                 &mut rng,
-            );
-            let audit = match &account {
-                Some(account) => audit.on(account.id.as_str()),
-                None => audit,
-            };
+            )
+            .on(account.id.as_str());
             app.commit(Decision::recording(audit), &mut rng).await?;
             Err(match refusal {
                 Refusal::Expired => code_problem(
                     "code-expired",
                     "Code expired",
-                    format!("This code has expired. {}", ask_for_new_code(&policy)),
-                    &policy,
+                    format!("This code has expired. {}", ask_for_new_code(policy)),
+                    policy,
                 ),
                 Refusal::Wrong
-                | Refusal::ApprovalNotPending
-                | Refusal::NotYours
-                | Refusal::NoAddress => {
-                    let detail = format!(
-                        "The username and registration code do not match your most recent email. {}",
-                        ask_for_new_code(&policy)
-                    );
-                    code_problem("code-wrong", "Incorrect code", detail, &policy)
-                        .with_field("registration_code", "is incorrect")
-                }
+                | Refusal::NothingPending
+                | Refusal::NotReissuer
+                | Refusal::NoAddress => wrong(policy),
             })
         }
     }
+}
+
+/// What was entered correctly.
+enum Entered {
+    /// The pending code. Contains the hash of the new password.
+    Code(PasswordHash),
+    /// The password of an account whose code was redeemed earlier. Contains the counter of attempts at it.
+    Again(AttemptKey),
+}
+
+/// Compares the code and, because a repeated request gets the same response, the password. Attempts are
+/// counted per code. A username without a code has its own counter with the same limit, so that both look
+/// the same. For an account whose code was redeemed, they count as attempts to sign in, too. The work is the same for every request
+/// (UX-09).
+async fn check(
+    app: &App,
+    account: Option<&Account>,
+    (username, code, password): (&Username, &Sensitive, &Sensitive),
+    (policy, origin): Scene<'_>,
+) -> Result<Checked<Entered>, Problem> {
+    let issue = account.and_then(|a| a.memberships.iter().find_map(code_issue));
+    let subject = issue.map_or_else(
+        || format!("{}/{}", policy.portal, username.key()),
+        |issue| issue.id.to_string(),
+    );
+    let code_policy = policy.registration_code.as_ref();
+    let tries = code_policy.map_or(0, |c| c.max_attempts.get());
+    let counters = [
+        Counter {
+            kind: AttemptKind::RegistrationCode,
+            subject,
+            limit: Limit {
+                tries,
+                window_minutes: None,
+            },
+        },
+        Counter::source("code", &policy.rate_limits.sign_in, (policy, origin)),
+    ];
+    let load = future::ready(Ok(described(account)));
+    let compare = async |comparer: Comparer<'_>| {
+        let redeemed = account.filter(|a| is_redeemed(a));
+        let right = comparer
+            .password(redeemed, &secret_check::nobody(&username.key()), password)
+            .await?;
+        let hash = credentials::hash(password, app, &mut app.rng()).await;
+        let is_code = |issue| comparer.is_registration_code(issue, code);
+        Ok(match right {
+            Some(right) => Ok(Entered::Again(right.attempts)),
+            None if issue.is_some_and(is_code) => Ok(Entered::Code(hash)),
+            None => Err(Refusal::Wrong.into_str()),
+        })
+    };
+    secret_check::check(app, &counters, (policy, origin), load, compare).await
+}
+
+fn described(account: Option<&Account>) -> Described {
+    Described::anonymous(Action::RedeemRegistrationCode).on(account)
+}
+
+/// Returns the problem for an incorrect code, which is the same for an unknown username.
+fn wrong(policy: &Policy) -> Problem {
+    let detail = format!(
+        "The username and registration code do not match your most recent email. {}",
+        ask_for_new_code(policy)
+    );
+    code_problem("code-wrong", "Incorrect code", detail, policy)
+        .with_field("registration_code", "is incorrect")
+}
+
+/// Records that a redemption was repeated with the right password, and returns the same response.
+async fn repeated(
+    app: &App,
+    account: &Account,
+    attempts: AttemptKey,
+    origin: &Origin,
+) -> Result<Json<RedeemCodeResponse>, Problem> {
+    secret_check::record_repeated(app, account, Some(attempts), origin).await?;
+    Ok(Json(redeemed(&account.username)))
+}
+
+/// Returns whether the account was completed with a code.
+fn is_redeemed(account: &Account) -> bool {
+    account
+        .memberships
+        .iter()
+        .any(|m| m.pending_step == PendingStep::Open && m.registration_type.is_none())
 }
 
 /// Returns the code that the membership is waiting for.
@@ -254,26 +291,6 @@ fn code_issue(membership: &Membership) -> Option<&Issue> {
         PendingStep::RegistrationCode { issue } => Some(issue),
         _ => None,
     }
-}
-
-/// Returns the same response if the request repeats a redemption with the same password. The caller
-/// must have counted the attempt, because it compares the password. The work is the same for every
-/// request (UX-09).
-async fn already_redeemed(
-    app: &App,
-    account: Option<&Account>,
-    password: &vestibule_domain::values::text::Sensitive,
-) -> Option<RedeemCodeResponse> {
-    let hash = account
-        .filter(|a| {
-            a.memberships
-                .iter()
-                .any(|m| m.pending_step == PendingStep::Open && m.registration_type.is_none())
-        })
-        .and_then(|a| a.password.as_ref())
-        .map(|p| &p.hash);
-    let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
-    account.filter(|_| right).map(|a| redeemed(&a.username))
 }
 
 fn redeemed(username: &Username) -> RedeemCodeResponse {

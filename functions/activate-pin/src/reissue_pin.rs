@@ -7,7 +7,7 @@ use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems};
-use vestibule_http::{App, Caller, Problem, SignedIn};
+use vestibule_http::{App, Problem, SignedIn, credentials};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -33,6 +33,7 @@ const A_DAY: u32 = 24 * 60;
         (status = 201, body = LetterResponse, description = "The new letter", headers(("location" = String, description = "The URL of the letter's status"))),
         (status = 403, description = "`ask-help-desk`: on this portal, only the help desk sends new PINs (BL-06)"),
         (status = 404, description = "`not-found`: no PIN is pending"),
+        (status = 409, description = "`letter-not-printable` or `no-address`"),
         (status = 429, description = "`too-many-attempts`"),
         SignedInProblems,
     )
@@ -52,7 +53,7 @@ pub(crate) async fn reissue_pin(
     let not_awaited = || Problem::not_found("pending PIN");
     let pin = policy.pin.as_ref().ok_or_else(not_awaited)?;
     if !pin.reissued_by.contains(&Reissuer::User) {
-        return Err(problem(Refusal::NotYours, policy));
+        return Err(problem(Refusal::NotReissuer, policy));
     }
     caller
         .membership()
@@ -70,9 +71,9 @@ pub(crate) async fn reissue_pin(
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
             "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.",
+            A_DAY,
             policy,
-        )
-        .with_retry_after(A_DAY));
+        ));
     }
     let (app, caller) = (&app, &caller);
     let issue = Once {
@@ -98,14 +99,14 @@ pub(crate) async fn reissue_pin(
             let fresh = app.fresh_pin(pin.digits.get(), rng);
             let named = organization.as_ref().map(|o| (&o.id, o.name.as_str()));
             let (by, context) = (Reissuer::User, caller.context(rng));
-            activate::reissue_pin(account, named, by, fresh, address.clone(), context)
-                .map_err(|refusal| problem(refusal, policy))
+            let reissued =
+                activate::reissue_pin(account, named, by, fresh, address.clone(), context);
+            let (after, decision) = reissued.map_err(|refusal| problem(refusal, policy))?;
+            Ok((after, credentials::printable_letters(decision, policy)?))
         },
         |_, account| {
-            let caller = Caller {
-                account: account.clone(),
-                ..caller.clone()
-            };
+            let mut caller = caller.clone();
+            caller.account = account.clone();
             let location = format!("/{}/pin/letter", policy.portal);
             Created::at(location, &show_letter::of(&caller)?)
         },
@@ -116,7 +117,7 @@ pub(crate) async fn reissue_pin(
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let desk = &policy.help_desk;
     match refusal {
-        Refusal::NotYours => {
+        Refusal::NotReissuer => {
             let detail = format!(
                 "You cannot request a new PIN online on this portal. Call {} at {} ({}) to request one.",
                 desk.name, desk.phone, desk.hours
@@ -142,7 +143,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             )
             .with_help(policy)
         }
-        Refusal::ApprovalNotPending | Refusal::Wrong | Refusal::Expired => {
+        Refusal::NothingPending | Refusal::Wrong | Refusal::Expired => {
             Problem::not_found("pending PIN")
         }
     }

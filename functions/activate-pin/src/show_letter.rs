@@ -11,7 +11,8 @@ use vestibule_http::{Caller, Problem, SignedIn};
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LetterResponse {
-    /// The status of the letter: `posted`, `overdue`, or `withheld` until an agreement is on file.
+    /// The status of the letter: `posted`, `overdue`, `not_printed` if no letter can arrive, or `withheld`
+    /// until an agreement is on file.
     status: &'static str,
     /// The day on which the letter was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +85,10 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterResponse, Problem> {
         .as_ref()
         .is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
     let advice = match (status.overdue, by_user) {
+        _ if status.not_printed => format!(
+            "We could not print your letter, because your mailing address is too long or has characters that we cannot print. Call {} at {} to correct it and get a new letter.",
+            desk.name, desk.phone
+        ),
         (false, _) => format!(
             "Your letter should arrive between {} and {}.",
             status.arrives_from, status.arrives_by
@@ -98,10 +103,10 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterResponse, Problem> {
         ),
     };
     Ok(LetterResponse {
-        status: if status.overdue { "overdue" } else { "posted" },
+        status: status.as_str(),
         issued_on: Some(status.issued_on.to_string()),
-        arrives_from: Some(status.arrives_from.to_string()),
-        arrives_by: Some(status.arrives_by.to_string()),
+        arrives_from: (!status.not_printed).then(|| status.arrives_from.to_string()),
+        arrives_by: (!status.not_printed).then(|| status.arrives_by.to_string()),
         expires_on: Some(policy.last_day(issue.expires_at).to_string()),
         advice,
     })

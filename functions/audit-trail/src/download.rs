@@ -1,18 +1,21 @@
 //! `GET /{portal}/audit-events.csv` and `.jsonl`: download the audit trail of the caller's
-//! organization, in full or filtered, for other programs (UX-11).
+//! organization, in full or filtered, for other programs. The same under
+//! `/{portal}/accounts/{account_portal}` is for the help desk and a whole portal (UX-11).
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use vestibule_domain::state::audit::Action;
+use vestibule_domain::values::ids::PortalId;
 use vestibule_http::csv::cell;
-use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
+use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
-use vestibule_http::request::Query;
-use vestibule_http::{App, Caller, Entitled, Problem};
-use vestibule_store::AuditCursor;
+use vestibule_http::request::{AccountPortal, Query};
+use vestibule_http::{App, Entitled, Problem};
+use vestibule_store::{AuditCursor, AuditFilter};
 
 use crate::AuditEventResponse;
-use crate::search::{SearchQuery, readable, subject};
+use crate::search::{SearchQuery, readable, record};
+use crate::search_portal::PortalSearchQuery;
 
 /// Download audit events as CSV
 ///
@@ -36,13 +39,11 @@ pub(crate) async fn csv(
     Query(search): Query<SearchQuery>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let file = File {
-        media_type: "text/csv; charset=utf-8",
-        name: "audit-events.csv",
-        head: HEAD,
-        at_a_time: AT_A_TIME,
-    };
-    download(app, caller, search, query, (file, csv_line)).await
+    let organization = readable(&caller)?;
+    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
+    let filter = search.filter(organization, &app, &caller.policy).await?;
+    record(&caller, &app, Action::DownloadAudit, &filter).await?;
+    part(&app, &caller.policy.portal, &filter, wanted, CSV).await
 }
 
 /// Download audit events as JSON Lines
@@ -66,33 +67,115 @@ pub(crate) async fn json_lines(
     Query(search): Query<SearchQuery>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let file = File {
-        media_type: "application/jsonl",
-        name: "audit-events.jsonl",
-        head: "",
-        at_a_time: AT_A_TIME,
-    };
-    download(app, caller, search, query, (file, json_line)).await
+    let organization = readable(&caller)?;
+    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
+    let filter = search.filter(organization, &app, &caller.policy).await?;
+    record(&caller, &app, Action::DownloadAudit, &filter).await?;
+    part(&app, &caller.policy.portal, &filter, wanted, JSON_LINES).await
+}
+
+/// Download audit events of a portal as CSV
+///
+/// Returns the audit trail of a portal that the help desk supports as CSV (RFC 4180, UTF-8), newest
+/// first, in parts of at most 3 MB, with the filters of the search. If more follows, the `Link` header
+/// gives the next part as `next`. The download is itself recorded on that portal's trail.
+#[utoipa::path(
+    get, path = "/{portal}/accounts/{account_portal}/audit-events.csv", tag = "audit",
+    operation_id = "download_audit_events_of_portal_csv",
+    params(AccountPortalParams, PortalSearchQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = String, content_type = "text/csv", description = "A part of the events", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
+        (status = 404, description = "`not-found`: the help desk does not support this portal"),
+        EntitledProblems, QueryProblems,
+    )
+)]
+pub(crate) async fn portal_csv(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    AccountPortal(portal): AccountPortal,
+    Query(search): Query<PortalSearchQuery>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
+    let (portal, filter) = search
+        .authorize(&portal, &caller, Action::DownloadAudit, &app)
+        .await?;
+    part(&app, &portal, &filter, wanted, CSV).await
+}
+
+/// Download audit events of a portal as JSON Lines
+///
+/// Returns the audit trail of a portal that the help desk supports as JSON Lines, one event per line,
+/// newest first, in parts of at most 3 MB, with the filters of the search. If more follows, the `Link`
+/// header gives the next part as `next`. The download is itself recorded on that portal's trail.
+#[utoipa::path(
+    get, path = "/{portal}/accounts/{account_portal}/audit-events.jsonl", tag = "audit",
+    operation_id = "download_audit_events_of_portal_json_lines",
+    params(AccountPortalParams, PortalSearchQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AuditEventResponse, content_type = "application/jsonl", description = "A part of the events, one per line", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
+        (status = 404, description = "`not-found`: the help desk does not support this portal"),
+        EntitledProblems, QueryProblems,
+    )
+)]
+pub(crate) async fn portal_json_lines(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    AccountPortal(portal): AccountPortal,
+    Query(search): Query<PortalSearchQuery>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
+    let (portal, filter) = search
+        .authorize(&portal, &caller, Action::DownloadAudit, &app)
+        .await?;
+    part(&app, &portal, &filter, wanted, JSON_LINES).await
 }
 
 /// How many events are read from the store at a time.
 const AT_A_TIME: usize = 200;
 
-async fn download(
-    app: App,
-    caller: Caller,
-    search: SearchQuery,
+/// A file and how it shows an event.
+type Format = (File, fn(&AuditEventResponse) -> String);
+
+const CSV: Format = (
+    File {
+        media_type: "text/csv; charset=utf-8",
+        name: "audit-events.csv",
+        head: HEAD,
+        at_a_time: AT_A_TIME,
+    },
+    csv_line,
+);
+
+const JSON_LINES: Format = (
+    File {
+        media_type: "application/jsonl",
+        name: "audit-events.jsonl",
+        head: "",
+        at_a_time: AT_A_TIME,
+    },
+    json_line,
+);
+
+fn wanted(
     query: Option<String>,
-    (file, line): (File, fn(&AuditEventResponse) -> String),
+    cursor: Option<&str>,
+    limit: Option<u32>,
+) -> Result<Wanted<AuditCursor>, Problem> {
+    Wanted::of(query, cursor, limit, AuditCursor::parse)
+}
+
+/// Returns a part of the events. The caller must be authorized, and the download recorded.
+async fn part(
+    app: &App,
+    portal: &PortalId,
+    filter: &AuditFilter,
+    wanted: Wanted<AuditCursor>,
+    (file, line): Format,
 ) -> Result<Response, Problem> {
-    let organization = readable(&caller)?;
-    let (given, limit) = (search.cursor.as_deref(), search.limit);
-    let wanted = Wanted::of(query, given, limit, AuditCursor::parse)?;
-    let filter = search.filter(organization, &app, &caller.policy).await?;
-    caller
-        .record_reading(&app, Action::DownloadAudit, subject(&filter))
-        .await?;
-    let (app, portal, filter) = (&app, &caller.policy.portal, &filter);
     file.part(wanted, |after, rows| async move {
         let page = app
             .store

@@ -21,6 +21,8 @@ vestibule_http::routes! {
     download::json_lines,
     show_activity::show_activity,
     search_portal::search_portal,
+    download::portal_csv,
+    download::portal_json_lines,
 }
 
 /// Seals the audit trails of all portals up to the last full hour. It can run late, repeatedly or

@@ -1,8 +1,11 @@
 //! `GET /{portal}/audit-events`: searches the audit trail of the caller's organization (EX-01,
 //! EX-02, UX-11).
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
+use futures::future;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
@@ -26,8 +29,7 @@ use crate::AuditEventResponse;
 pub(crate) struct SearchQuery {
     /// Returns only events in which the user with this id was the actor or the object.
     user_id: Option<String>,
-    /// Returns only events in which the user with this username was the actor or the object.
-    /// Removed users can be found only by id.
+    /// Returns only events in which a user who has or had this username was the actor or the object.
     username: Option<String>,
     /// Returns only events with this action, such as `sign_in`.
     #[param(value_type = Option<String>)]
@@ -71,9 +73,7 @@ pub(crate) async fn search(
     let organization = readable(&caller)?;
     let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
     let filter = query.filter(organization, &app, &caller.policy).await?;
-    caller
-        .record_reading(&app, Action::SearchAudit, subject(&filter))
-        .await?;
+    record(&caller, &app, Action::SearchAudit, &filter).await?;
     wanted.of_trail(&caller.policy.portal, &filter, &app).await
 }
 
@@ -124,17 +124,59 @@ pub(crate) fn readable(caller: &Caller) -> Result<OrganizationId, Problem> {
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// Returns the user that the search is about, if it is about one.
-pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
+/// Returns the users that the search is about.
+pub(crate) fn subjects(filter: &AuditFilter) -> &[AccountId] {
     match &filter.of {
-        AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
-        AuditOf::User { user, .. } => Some(user.as_str()),
-        AuditOf::Organization(_) | AuditOf::Portal => None,
+        AuditOf::Users { users, .. } => users,
+        AuditOf::Organization(_) | AuditOf::Portal => &[],
     }
 }
 
-/// An id that no account has. A search for an unknown username uses it and finds nothing.
-const NOBODY: [u8; 16] = [0; 16];
+/// Records a search or a download before anything is shown, for each user that it is about.
+pub(crate) async fn record(
+    caller: &Caller,
+    app: &App,
+    action: Action,
+    filter: &AuditFilter,
+) -> Result<(), Problem> {
+    let users = subjects(filter);
+    if users.is_empty() {
+        return caller.record_reading(app, action, None).await;
+    }
+    for user in users {
+        let reading = caller.record_reading(app, action, Some(user.as_str()));
+        reading.await?;
+    }
+    Ok(())
+}
+
+/// Returns the accounts that have or had a username: in one organization, or on the whole portal. Users
+/// who left it, were removed or were renamed are found by the username that they had.
+pub(crate) async fn users_named(
+    username: &str,
+    organization: Option<&OrganizationId>,
+    portal: &PortalId,
+    app: &App,
+) -> Result<Vec<AccountId>, Problem> {
+    let key = Username::parse(username.trim(), 1)
+        .map_err(|_| Problem::invalid_field("username", "must be a username"))?
+        .key();
+    let (current, former) = future::try_join(
+        app.store.account_by_username(portal, &key),
+        app.store.former_users(portal, &key),
+    )
+    .await?;
+    // Must not reveal whether users of other organizations exist (BL-17).
+    let current = current
+        .filter(|a| organization.is_none_or(|o| a.membership(Some(o)).is_some()))
+        .map(|a| a.id);
+    let former = former
+        .into_iter()
+        .filter(|(_, left)| organization.is_none_or(|o| left.contains(o.as_str())))
+        .map(|(id, _)| id);
+    let all: BTreeSet<_> = former.chain(current).collect();
+    Ok(all.into_iter().collect())
+}
 
 impl SearchQuery {
     /// Builds the filter for one organization.
@@ -144,35 +186,28 @@ impl SearchQuery {
         app: &App,
         policy: &Policy,
     ) -> Result<AuditFilter, Problem> {
-        let user = match (&self.user_id, &self.username) {
+        let users = match (&self.user_id, &self.username) {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid_field(
                     "username",
                     "can't be combined with a user id",
                 ));
             }
-            (Some(id), None) => Some(
-                AccountId::parse(id)
-                    .map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?,
-            ),
+            (Some(id), None) => {
+                Some(vec![AccountId::parse(id).map_err(|_| {
+                    Problem::invalid_field("user_id", "must be the id of a user")
+                })?])
+            }
             (None, Some(name)) => {
-                let name = Username::parse(name.trim(), 1)
-                    .map_err(|_| Problem::invalid_field("username", "must be a username"))?;
-                let account = app
-                    .store
-                    .account_by_username(&policy.portal, &name.key())
-                    .await?;
-                // Must not reveal whether users of other organizations exist (BL-17).
-                let theirs = account.filter(|a| a.membership(Some(&organization)).is_some());
-                Some(theirs.map_or_else(|| AccountId::from_bytes(NOBODY), |a| a.id))
+                Some(users_named(name, Some(&organization), &policy.portal, app).await?)
             }
             (None, None) => None,
         };
         let (from, until) = between(self.from, self.to, policy)?;
         Ok(AuditFilter {
-            of: match user {
-                Some(user) => AuditOf::User {
-                    user,
+            of: match users {
+                Some(users) => AuditOf::Users {
+                    users,
                     organization: Some(organization),
                 },
                 None => AuditOf::Organization(organization),

@@ -1,7 +1,7 @@
 //! `GET /{portal}/accounts/{account_portal}/audit-events`: searches the audit trail of a portal
 //! that the help desk supports (EX-02, UX-11).
 //!
-//! Users are given by id to keep personal data out of URL logs.
+//! The gateway must not log query strings (docs/security.md), because they can contain a username.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,15 +11,15 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Outcome};
-use vestibule_domain::values::ids::{AccountId, OrganizationId};
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, QueryProblems};
 use vestibule_http::request::{AccountPortal, Query};
 use vestibule_http::responses::Page;
-use vestibule_http::{App, Entitled, Problem};
+use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{AuditFilter, AuditOf};
 
 use crate::AuditEventResponse;
-use crate::search::{WantedPage, between, subject};
+use crate::search::{WantedPage, between, subjects, users_named};
 
 /// Filters and paging for the audit trail of the portal.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,6 +28,8 @@ use crate::search::{WantedPage, between, subject};
 pub(crate) struct PortalSearchQuery {
     /// Returns only events in which the user with this id was the actor or the object.
     user_id: Option<String>,
+    /// Returns only events in which a user who has or had this username was the actor or the object.
+    username: Option<String>,
     /// Returns only events of the organization with this id.
     organization_id: Option<String>,
     /// Returns only events with this action, such as `sign_in`.
@@ -43,10 +45,12 @@ pub(crate) struct PortalSearchQuery {
     /// The last day to include.
     #[param(value_type = Option<String>)]
     to: Option<Date>,
-    /// The `next_cursor` of the previous page.
-    cursor: Option<String>,
-    /// The maximum number of events on a page, 1 to 50. The default is 50.
-    limit: Option<u32>,
+    /// The `next_cursor` of the previous page or, for a download, the cursor from the `Link` header
+    /// of the previous part.
+    pub cursor: Option<String>,
+    /// The maximum number of events: 1 to 50 on a page, 50 by default; 1 to 100000 in a part of a
+    /// download, as many as fit by default.
+    pub limit: Option<u32>,
 }
 
 /// Search audit events of a portal
@@ -72,47 +76,72 @@ pub(crate) async fn search_portal(
     AccountPortal(portal): AccountPortal,
     Query(query): Query<PortalSearchQuery>,
 ) -> Result<Json<Page<AuditEventResponse>>, Problem> {
-    caller
-        .acting()?
-        .allowed(Permission::SearchAudit, &caller.policy)
-        .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
-    let policy = caller
-        .served(&app, &portal)?
-        .ok_or_else(|| Problem::not_found("portal"))?;
     let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
-    let (filter, organization) = query.filter(policy, caller.origin.at)?;
-    let staff = Actor::HelpDesk(caller.account.id.clone());
-    let mut reading = AuditEvent::done(
-        &caller.origin_on(policy),
-        staff,
-        Action::SearchAudit,
-        &mut app.rng(),
-    )
-    .for_organization(organization.as_ref());
-    reading.object = subject(&filter).map(str::to_owned);
-    // Recorded before anything is shown.
-    app.store.record(&reading).await?;
-    wanted.of_trail(&policy.portal, &filter, &app).await
+    let (portal, filter) = query
+        .authorize(&portal, &caller, Action::SearchAudit, &app)
+        .await?;
+    wanted.of_trail(&portal, &filter, &app).await
 }
 
 impl PortalSearchQuery {
+    /// Checks that the caller may search the trail of the portal, builds the filter, and records the
+    /// search on that trail before anything is shown.
+    pub async fn authorize(
+        &self,
+        portal: &str,
+        caller: &Caller,
+        action: Action,
+        app: &App,
+    ) -> Result<(PortalId, AuditFilter), Problem> {
+        caller
+            .acting()?
+            .allowed(Permission::SearchAudit, &caller.policy)
+            .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
+        let policy = caller
+            .served(app, portal)?
+            .ok_or_else(|| Problem::not_found("portal"))?;
+        let (filter, organization) = self.filter(policy, caller.origin.at, app).await?;
+        let users = subjects(&filter).iter().map(Some);
+        let nobody = subjects(&filter).is_empty().then_some(None);
+        for user in users.chain(nobody) {
+            let staff = Actor::HelpDesk(caller.account.id.clone());
+            let origin = caller.origin_on(policy);
+            let mut reading = AuditEvent::done(&origin, staff, action, &mut app.rng())
+                .for_organization(organization.as_ref());
+            reading.object = user.map(ToString::to_string);
+            app.store.record(&reading).await?;
+        }
+        Ok((policy.portal.clone(), filter))
+    }
+
     /// Builds the filter, and returns the organization that was searched for.
-    fn filter(
-        self,
+    async fn filter(
+        &self,
         policy: &Policy,
         now: Timestamp,
+        app: &App,
     ) -> Result<(AuditFilter, Option<OrganizationId>), Problem> {
-        let user = self.user_id.as_deref().map(AccountId::parse).transpose();
-        let user =
-            user.map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?;
+        let users = match (&self.user_id, &self.username) {
+            (Some(_), Some(_)) => {
+                let why = "can't be combined with a user id";
+                return Err(Problem::invalid_field("username", why));
+            }
+            (Some(id), None) => {
+                Some(vec![AccountId::parse(id).map_err(|_| {
+                    Problem::invalid_field("user_id", "must be the id of a user")
+                })?])
+            }
+            (None, Some(name)) => Some(users_named(name, None, &policy.portal, app).await?),
+            (None, None) => None,
+        };
         let organization = self.organization_id.as_deref().map(OrganizationId::parse);
         let organization = organization.transpose().map_err(|_| {
             Problem::invalid_field("organization_id", "must be the id of an organization")
         })?;
         let (from, until) = between(self.from, self.to, policy)?;
-        let of = match (user, &organization) {
-            (Some(user), _) => AuditOf::User {
-                user,
+        let of = match (users, &organization) {
+            (Some(users), _) => AuditOf::Users {
+                users,
                 organization: organization.clone(),
             },
             (None, Some(organization)) => AuditOf::Organization(organization.clone()),

@@ -85,8 +85,8 @@ pub(crate) async fn show_activity(
     let me = &caller.account.id;
     let now = caller.origin.at;
     let filter = AuditFilter {
-        of: AuditOf::User {
-            user: me.clone(),
+        of: AuditOf::Users {
+            users: vec![me.clone()],
             organization: None,
         },
         action: None,

@@ -8,7 +8,7 @@ use vestibule_mail::{render, send};
 use vestibule_store::StoreError;
 use vestibule_store::outbox::{Ending, MailClaim, TakenMail};
 
-use crate::Courier;
+use crate::{Courier, MAX_ATTEMPTS};
 
 /// How long sending an email is retried.
 pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
@@ -28,6 +28,7 @@ impl Courier {
         let claimed_at = self.clock.now();
         let TakenMail {
             message,
+            sender,
             tries,
             created_at,
         } = match self.store.claim_mail(id, claimed_at).await? {
@@ -54,7 +55,21 @@ impl Courier {
             }
             Message::Letter(_) => return Ok(false),
         };
-        let Some(policy) = self.portals.get(mail.portal.as_str())? else {
+        let policy = match self.portals.get(mail.portal.as_str()) {
+            Ok(policy) => policy,
+            Err(error) if old(claimed_at) => {
+                tracing::error!(message = %id, %error, "the policy of the portal is invalid");
+                return self.give_up(id, tries).await;
+            }
+            Err(error) => {
+                // Only the emails of this portal wait.
+                tracing::error!(message = %id, portal = %mail.portal, %error, "an email waits until the policy is valid");
+                let next = claimed_at + wait_after(tries);
+                self.store.postpone_mail(id, claimed_at, next).await?;
+                return Ok(false);
+            }
+        };
+        let Some(policy) = policy else {
             // The portal was removed, so nothing can be sent on its behalf.
             tracing::error!(message = %id, portal = %mail.portal, "dropped an email of an unknown portal");
             self.close(id, Ending::Refused).await?;
@@ -66,11 +81,17 @@ impl Courier {
             self.close(id, Ending::Refused).await?;
             return Ok(false);
         }
+        // Counted once, even if sending is repeated.
+        if tries == 1
+            && let Some(reason) = self.exceeded(&mail, sender.as_deref(), policy).await?
+        {
+            return self.drop_limited(&mail, reason).await;
+        }
         let rendered = render(&mail, policy);
         let set = self.configuration_set.as_deref();
         match send(&self.ses, policy, id, &mail.to, &rendered, set).await {
             Ok(_) => {
-                self.close(id, Ending::Sent).await?;
+                self.close_sent(id).await?;
                 Ok(true)
             }
             Err(error) if error.is_temporary() => {
@@ -92,7 +113,21 @@ impl Courier {
         }
     }
 
-    async fn close(&self, id: &MessageId, ending: Ending) -> Result<(), StoreError> {
+    /// Marks an email that SES accepted. If that fails, the email is sent again later, so it is tried more
+    /// than once.
+    async fn close_sent(&self, id: &MessageId) -> Result<(), StoreError> {
+        for _ in 1..MAX_ATTEMPTS {
+            match self.close(id, Ending::Sent).await {
+                Ok(()) => return Ok(()),
+                Err(cause) => {
+                    tracing::warn!(message = %id, %cause, "an email was sent and not marked")
+                }
+            }
+        }
+        self.close(id, Ending::Sent).await
+    }
+
+    pub(crate) async fn close(&self, id: &MessageId, ending: Ending) -> Result<(), StoreError> {
         self.store.close_message(id, ending, self.clock.now()).await
     }
 

@@ -13,6 +13,7 @@
 //! with which its owner can confirm it.
 
 mod deliver;
+mod limits;
 mod recovery;
 mod report;
 mod scheduled;

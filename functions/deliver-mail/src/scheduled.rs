@@ -1,7 +1,7 @@
 //! A scheduled event: sends what is due, and what a crashed sender or a lost event left in the outbox.
 
 use vestibule_store::StoreError;
-use vestibule_store::outbox::Channel;
+use vestibule_store::outbox::Queue;
 
 use crate::Courier;
 
@@ -17,11 +17,7 @@ impl Courier {
     pub async fn deliver_pending(&self, limit: i32) -> Result<usize, StoreError> {
         let mut gone = 0;
         let now = self.clock.now();
-        for id in self
-            .store
-            .pending_messages(Channel::Mail, limit, now)
-            .await?
-        {
+        for id in self.store.pending_messages(Queue::Mail, limit, now).await? {
             match self.deliver(&id).await {
                 Ok(true) => gone += 1,
                 Ok(false) => {}

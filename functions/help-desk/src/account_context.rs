@@ -12,16 +12,18 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::rules::actions::Refusal;
+use vestibule_domain::rules::actions::authority::{Authority, Staff, Target};
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::help_desk::{Refusal, Staff, Target};
-use vestibule_domain::rules::invite;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action as AuditAction, Origin};
 use vestibule_domain::state::membership::{Membership, PendingStep};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::{PostalAddress, Reason};
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, rate_limit, transact};
+use vestibule_http::{
+    App, Body, Caller, Entitled, FieldErrors, Problem, credentials, rate_limit, transact,
+};
 use vestibule_store::UserFilter;
 
 use crate::AccountResponse;
@@ -187,6 +189,11 @@ impl<R: ActionRequest> Action<R> {
         }
     }
 
+    /// Returns the authority of the help desk.
+    pub fn authority(&self) -> Authority<'_> {
+        Authority::HelpDesk(self.staff())
+    }
+
     /// Loads the account.
     pub async fn load(&self) -> Result<AccountContext<'_>, Problem> {
         let (app, caller) = (&self.app, &self.caller);
@@ -194,28 +201,30 @@ impl<R: ActionRequest> Action<R> {
     }
 
     /// Performs the action and describes the account afterwards.
-    pub async fn perform(
+    pub async fn perform<D: Into<Option<Decision>>>(
         &self,
         required: RequiredData,
         mut decide: impl FnMut(
             Target<'_>,
             &AccountContext<'_>,
             Context<'_>,
-        ) -> Result<(Account, Decision), Refusal>,
+        ) -> Result<(Account, D), Refusal>,
     ) -> Result<Json<AccountResponse>, Problem> {
         let (found, (after, is_unlocked)) = transact(
             &self.app,
             |_| async move { self.load().await?.with(required).await },
             |found, rng| {
-                let target = Target {
-                    account: &found.account,
-                    named: self.named.as_ref(),
-                    organizations: &found.organizations,
-                };
+                let target = found.target(self.named.as_ref());
                 let context = Context::new(found.policy, &found.origin, rng);
                 let (after, decision) = decide(target, found, context)
                     .map_err(|refusal| problem(refusal, found.policy))?;
-                let is_unlocked = decision.audit.action == AuditAction::UnlockUser;
+                let decision = decision.into();
+                let is_unlocked = decision
+                    .as_ref()
+                    .is_some_and(|d: &Decision| d.audit.action == AuditAction::UnlockUser);
+                let decision = decision
+                    .map(|d| credentials::printable_letters(d, found.policy))
+                    .transpose()?;
                 Ok(((after, is_unlocked), decision))
             },
         )
@@ -328,6 +337,16 @@ impl<'a> AccountContext<'a> {
         Ok(self)
     }
 
+    /// Returns the account as the target of an action.
+    pub fn target<'t>(&'t self, named: Option<&'t OrganizationId>) -> Target<'t> {
+        Target {
+            account: &self.account,
+            named,
+            organizations: &self.organizations,
+            managers: &[],
+        }
+    }
+
     /// Whether the account is the organization's only user.
     pub fn alone(&self, organization: &OrganizationId) -> bool {
         !self.shared.contains(organization)
@@ -373,12 +392,12 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "organization_id",
             "is required because this account belongs to several organizations",
         ),
-        Refusal::ApprovalNotPending => conflict(
+        Refusal::NothingPending => conflict(
             "approval-not-pending",
             "Nothing pending",
             "This account has no such step pending. The owner may have already completed it.",
         ),
-        Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
+        Refusal::UnsupportedOnPortal | Refusal::NotReissuer => Problem::unsupported_on_portal(
             policy,
             "The help desk can't do this for accounts on this portal.",
         ),
@@ -392,7 +411,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Access has ended",
             "This person's access has ended, so a code would not work. An administrator of the organization must extend the access first.",
         ),
-        Refusal::NoPassword => conflict(
+        Refusal::NotRecoverable => conflict(
             "no-password",
             "No password yet",
             "This account has no password yet, or its access has ended. Send a new registration code, or have an administrator of the organization extend the access.",
@@ -438,21 +457,16 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Last principal",
             "This is the organization's last principal. Make someone else a principal first, or undo the registration if the organization should not exist.",
         ),
-        Refusal::Invitation(invite::Refusal::AlreadyAccepted) => conflict(
-            "invitation-used",
-            "Invitation already used",
-            "The invited person has already registered.",
-        ),
-        Refusal::Invitation(invite::Refusal::Revoked) => conflict(
-            "invitation-revoked",
-            "Invitation revoked",
-            "An administrator revoked this invitation. Ask them to invite the person again.",
-        ),
-        Refusal::Invitation(invite::Refusal::UnsupportedOnPortal) => conflict(
-            "no-invitations",
-            "No invitations on this portal",
-            "Users don't join by invitation on the account's portal.",
-        ),
-        Refusal::Invitation(_) => Problem::not_found("invitation"),
+        // These are refused only to administrators, or by actions that the help desk doesn't have.
+        Refusal::NotAllowed
+        | Refusal::Unknown
+        | Refusal::SelfActionForbidden
+        | Refusal::AskHelpDesk
+        | Refusal::AnotherMustApprove
+        | Refusal::ApprovalNotPending
+        | Refusal::NotInReview
+        | Refusal::LastAdministrator
+        | Refusal::Terms(_)
+        | Refusal::SeveralOrganizations => Problem::not_allowed(policy),
     }
 }

@@ -2,7 +2,7 @@
 //! was matched with someone else's plan record.
 
 use axum::Json;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::detach_record;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 
@@ -32,7 +32,7 @@ pub(crate) async fn detach_record(
     let staff = action.staff();
     action
         .perform(RequiredData::Colleagues, |target, found, context| {
-            help_desk::detach_record(staff, target, |id| found.alone(id), context)
+            detach_record::detach_record(staff, target, |id| found.alone(id), context)
         })
         .await
 }

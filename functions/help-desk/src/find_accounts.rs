@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_domain::rules::help_desk::Staff;
+use vestibule_domain::rules::actions::authority::Staff;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, AuditEvent};
 use vestibule_domain::state::record::RecordKey;
@@ -134,7 +134,7 @@ pub(crate) async fn find_accounts(
         first_name: account.name.first.to_string(),
         last_name: account.name.last.to_string(),
         email: masked_email(account),
-        status: account.status.as_str(),
+        status: account.status.into_str(),
     };
     Ok(Json(AccountSearchResponse {
         items: accounts.iter().map(found).collect(),

@@ -13,6 +13,7 @@ mod reissue_pin;
 mod remove;
 mod rename;
 mod resend_invitation;
+mod secure;
 mod set_subscriptions;
 mod show;
 mod start_reset;
@@ -36,6 +37,7 @@ vestibule_http::routes! {
     resend_invitation::resend_invitation,
     start_reset::start_reset,
     unlock::unlock,
+    secure::secure,
     reinstate::reinstate,
     rename::rename,
     set_subscriptions::set_subscriptions,
@@ -117,7 +119,8 @@ struct MembershipResponse {
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
 struct AccountLetterResponse {
-    /// The letter's status: `posted`, `overdue`, or `withheld` until an agreement is on file.
+    /// The letter's status: `posted`, `overdue`, `not_printed` if the address must be corrected first, or
+    /// `withheld` until an agreement is on file.
     status: &'static str,
     /// The day on which the letter was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,9 +145,9 @@ impl AccountLetterResponse {
             PendingStep::Pin { issue } => {
                 let letter = LetterStatus::of(issue, policy, now)?;
                 Some(Self {
-                    status: if letter.overdue { "overdue" } else { "posted" },
+                    status: letter.as_str(),
                     issued_on: Some(letter.issued_on.to_string()),
-                    arrives_by: Some(letter.arrives_by.to_string()),
+                    arrives_by: (!letter.not_printed).then(|| letter.arrives_by.to_string()),
                     expires_on: Some(policy.last_day(issue.expires_at).to_string()),
                 })
             }
@@ -176,8 +179,8 @@ impl MembershipResponse {
                 .iter()
                 .find(|o| Some(&o.id) == id)
                 .map(|o| o.name.clone()),
-            role: membership.role.as_str(),
-            registration: membership.registration().as_str(),
+            role: membership.role.into_str(),
+            registration: membership.registration().into_str(),
             joined_at: responses::moment(membership.joined_at),
             end_date: membership.end_date.map(|d| d.to_string()),
             letter: AccountLetterResponse::of(membership, policy, now),
@@ -208,7 +211,7 @@ impl AccountResponse {
             email: masked_email(account),
             email_undeliverable: account.email_undeliverable.map(Into::into),
             has_pending_email_change: account.pending_email.is_some(),
-            status: account.status.as_str(),
+            status: account.status.into_str(),
             is_locked: locked,
             created_at: responses::moment(account.created_at),
             last_sign_in_at: account.last_sign_in_at.map(responses::moment),

@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::help_desk::{self, Staff};
+use vestibule_domain::rules::actions::authority::Staff;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::invitation::{Invitation, InvitationStatus};
 use vestibule_domain::values::ids::OrganizationId;
@@ -65,8 +65,8 @@ impl PendingInvitation {
             first_name: invitation.name.first.to_string(),
             last_name: invitation.name.last.to_string(),
             email: masked(&invitation.email),
-            role: invitation.role.as_str(),
-            status: status.as_str(),
+            role: invitation.role.into_str(),
+            status: status.into_str(),
             sent_at: moment(invitation.sent_at),
             sent: invitation.sent,
             expires_at: moment(invitation.expires_at),
@@ -103,7 +103,9 @@ pub(crate) async fn list_invitations(
     })?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
     let context = AccountContext::load(&app, &caller, Permission::FindAccounts, &path).await?;
-    let organization = help_desk::organization_of(&context.account, named.as_ref())
+    let organization = context
+        .target(named.as_ref())
+        .inviting_organization()
         .map_err(|refusal| problem(refusal, context.policy))?;
     let staff = Staff {
         account: &caller.account.id,

@@ -4,7 +4,7 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::record_agreement;
 use vestibule_domain::state::membership::Membership;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem};
@@ -69,7 +69,7 @@ pub(crate) async fn record_agreement(
             let fresh = found.app.fresh_pin(digits, context.rng);
             let (agreement, revision) = &action.fields;
             let address = |membership: &Membership| found.address(membership);
-            help_desk::record_agreement(
+            record_agreement::record_agreement(
                 staff,
                 target,
                 (agreement, revision),

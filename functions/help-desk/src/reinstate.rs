@@ -2,7 +2,7 @@
 //! (BA-06).
 
 use axum::Json;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::set_status::{self, NewStatus};
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 
@@ -28,10 +28,10 @@ use crate::account_context::{Action, HelpDeskActionRequest, RequiredData};
 pub(crate) async fn reinstate(
     action: Action<HelpDeskActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    let staff = action.staff();
+    let authority = action.authority();
     action
         .perform(RequiredData::Nothing, |target, _, context| {
-            help_desk::reinstate(staff, target.account, context)
+            set_status::set_status(authority, target, NewStatus::Active, context)
         })
         .await
 }

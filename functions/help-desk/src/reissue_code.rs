@@ -2,7 +2,7 @@
 //! code (BL-09).
 
 use axum::Json;
-use vestibule_domain::rules::help_desk::{self, Refusal};
+use vestibule_domain::rules::actions::{Refusal, reissue_code};
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 
@@ -27,14 +27,14 @@ use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
 pub(crate) async fn reissue_code(
     action: Action<OrganizationActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    let staff = action.staff();
+    let authority = action.authority();
     action
         .perform(RequiredData::Nothing, |target, found, context| {
             let fresh = found
                 .app
                 .fresh_registration_code(found.policy, context.rng)
                 .ok_or(Refusal::UnsupportedOnPortal)?;
-            help_desk::reissue_code(staff, target, fresh, context)
+            reissue_code::reissue_code(authority, target, Some(fresh), context)
         })
         .await
 }

@@ -1,7 +1,7 @@
 //! `POST /{portal}/accounts/{account_portal}/{id}/pin`: replaces a lost PIN letter (BL-06).
 
 use axum::Json;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::reissue_pin;
 use vestibule_domain::state::membership::Membership;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
@@ -20,7 +20,7 @@ use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountResponse, description = "The account after the action"),
-        (status = 409, description = "`approval-not-pending`, `unsupported-on-portal`, `no-address`, `account-disabled`, `account-deleted` or `conflict`"),
+        (status = 409, description = "`approval-not-pending`, `unsupported-on-portal`, `no-address`, `letter-not-printable`, `account-disabled`, `account-deleted` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
@@ -33,7 +33,7 @@ pub(crate) async fn reissue_pin(
             let digits = found.policy.pin.as_ref().map_or(0, |p| p.digits.get());
             let fresh = found.app.fresh_pin(digits, context.rng);
             let address = |membership: &Membership| found.address(membership);
-            help_desk::reissue_pin(staff, target, fresh, address, context)
+            reissue_pin::reissue_pin(staff, target, fresh, address, context)
         })
         .await
 }

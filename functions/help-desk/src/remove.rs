@@ -2,7 +2,7 @@
 //! and administrators (EX-12).
 
 use axum::Json;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::remove;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 
@@ -29,10 +29,10 @@ use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
 pub(crate) async fn remove(
     action: Action<OrganizationActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    let staff = action.staff();
+    let authority = action.authority();
     action
         .perform(RequiredData::Nothing, |target, _, context| {
-            help_desk::remove(staff, target, context)
+            remove::remove(authority, target, context)
         })
         .await
 }

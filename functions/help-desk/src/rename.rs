@@ -3,7 +3,7 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::rename;
 use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem};
@@ -58,7 +58,7 @@ pub(crate) async fn rename(
     let staff = action.staff();
     action
         .perform(RequiredData::Nothing, |target, _, context| {
-            help_desk::rename(staff, target.account, action.fields.clone(), context)
+            rename::rename(staff, target, action.fields.clone(), context)
         })
         .await
 }

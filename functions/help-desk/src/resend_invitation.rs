@@ -2,10 +2,12 @@
 //! (AG-01).
 
 use axum::Json;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use vestibule_domain::rules::actions::resend_invitation;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::invite::Refusal;
 use vestibule_domain::state::invitation::Invitation;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::text::Email;
@@ -79,7 +81,9 @@ pub(crate) async fn resend_invitation(
         |_| async move {
             let found = action.load().await?;
             let policy = found.policy;
-            let organization = help_desk::organization_of(&found.account, action.named.as_ref())
+            let organization = found
+                .target(action.named.as_ref())
+                .inviting_organization()
                 .map_err(|refusal| problem(refusal, policy))?;
             let id = Invitation::natural_id(organization, &action.fields);
             let invitation = action
@@ -88,14 +92,21 @@ pub(crate) async fn resend_invitation(
                 .invitation(&policy.portal, organization, &id)
                 .await?
                 .ok_or_else(|| Problem::not_found("invitation"))?;
-            Ok((found, invitation))
+            let today = policy.today(found.origin.at);
+            let standing = action
+                .app
+                .store
+                .invitation_standing(&invitation, today)
+                .await?;
+            Ok((found, invitation, standing))
         },
-        |(found, invitation), rng| {
+        |(found, invitation, standing), rng| {
             let locator = format!("{}.{}", invitation.organization, invitation.id);
             let token = Token::random(TokenKind::Invitation, locator, rng);
             let context = Context::new(found.policy, &found.origin, rng);
-            help_desk::resend_invitation(action.staff(), invitation, &token, context)
-                .map_err(|refusal| problem(refusal, found.policy))
+            let authority = action.authority();
+            resend_invitation::resend_invitation(authority, invitation, standing, &token, context)
+                .map_err(invitation_problem)
         },
     )
     .await?;
@@ -104,4 +115,33 @@ pub(crate) async fn resend_invitation(
         sent: invitation.sent,
         expires_at: responses::moment(invitation.expires_at),
     }))
+}
+
+/// Converts a refusal to the problem that the help desk sees.
+fn invitation_problem(refusal: Refusal) -> Problem {
+    let conflict =
+        |kind, title, detail: &str| Problem::new(StatusCode::CONFLICT, kind, title, detail);
+    match refusal {
+        Refusal::AlreadyAccepted => conflict(
+            "invitation-used",
+            "Invitation already used",
+            "The invited person has already registered.",
+        ),
+        Refusal::Revoked => conflict(
+            "invitation-revoked",
+            "Invitation revoked",
+            "An administrator revoked this invitation. Ask them to invite the person again.",
+        ),
+        Refusal::WithoutStanding => conflict(
+            "invitation-revoked",
+            "Invitation withdrawn",
+            "The person who sent this invitation can no longer invite. Ask an administrator of the organization to send a new one.",
+        ),
+        Refusal::UnsupportedOnPortal => conflict(
+            "no-invitations",
+            "No invitations on this portal",
+            "Users don't join by invitation on the account's portal.",
+        ),
+        _ => Problem::not_found("invitation"),
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::set_subscriptions;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem};
 
@@ -58,7 +58,7 @@ pub(crate) async fn set_subscriptions(
     let staff = action.staff();
     action
         .perform(RequiredData::Nothing, |target, _, context| {
-            help_desk::subscribe(staff, target.account, action.fields.clone(), context)
+            set_subscriptions::set_subscriptions(staff, target, action.fields.clone(), context)
         })
         .await
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::help_desk::Staff;
+use vestibule_domain::rules::actions::authority::Staff;
 use vestibule_domain::state::audit::Action;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, NotFoundProblems};
 use vestibule_http::{App, Entitled, Problem};

@@ -2,7 +2,7 @@
 //! link (BL-14).
 
 use axum::Json;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::send_reset_link;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 
@@ -28,10 +28,10 @@ use crate::account_context::{Action, HelpDeskActionRequest, RequiredData};
 pub(crate) async fn start_reset(
     action: Action<HelpDeskActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    let staff = action.staff();
+    let authority = action.authority();
     action
         .perform(RequiredData::Nothing, |target, _, context| {
-            help_desk::start_reset(staff, target.account, context)
+            send_reset_link::send_reset_link(authority, target, context)
         })
         .await
 }

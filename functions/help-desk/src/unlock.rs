@@ -2,7 +2,7 @@
 //! account.
 
 use axum::Json;
-use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::actions::unlock;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{Problem, rate_limit};
 
@@ -31,9 +31,9 @@ pub(crate) async fn unlock(
     let staff = action.staff();
     action
         .perform(RequiredData::Nothing, |target, found, context| {
-            let (app, account) = (found.app, target.account);
-            let counters = rate_limit::of_account(app, account, found.policy, found.origin.at);
-            help_desk::unlock(staff, account, counters, context)
+            let counters =
+                rate_limit::of_account(found.app, target.account, found.policy, found.origin.at);
+            unlock::unlock(staff, target, counters, context)
         })
         .await
 }

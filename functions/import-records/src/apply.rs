@@ -10,7 +10,7 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use rand::rngs::StdRng;
 use vestibule_domain::Decision;
-use vestibule_domain::policy::{OnTermination, Policy, PolicyError};
+use vestibule_domain::policy::{OnTermination, Policy};
 use vestibule_domain::rules::activate::{self, WithheldLetter};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::record_changes::{self, RecordState};
@@ -131,11 +131,13 @@ impl Applying<'_> {
         digest: &str,
     ) -> Result<Done, ImportError> {
         let store = &self.app.store;
-        let to_notify = self.notifies
-            && known.is_none()
-            && self
-                .policies(&row.key)?
-                .any(|p| record_changes::way_opened(&row.key, &row.data, p).is_some());
+        let opens = |p: &Policy| record_changes::way_opened(&row.key, &row.data, p).is_some();
+        let is_new = self.notifies && known.is_none();
+        // A portal whose policy is invalid may send the letter when it is corrected.
+        let is_open_question = is_new
+            && !self.policies(&row.key).any(opens)
+            && self.app.portals.each().any(|(_, policy)| policy.is_err());
+        let to_notify = is_open_question || (is_new && self.policies(&row.key).any(opens));
         // Nobody can have registered with a record that did not exist, so it has no consequences.
         let at_once = known.is_none() && !to_notify;
         let saving = Saving {
@@ -155,8 +157,11 @@ impl Applying<'_> {
             done.letters += u64::from(self.notify(row).await?);
         }
         let mut claims = before.map(|b| b.claims).unwrap_or_default();
-        for (portal, claim) in &claims {
-            done.accounts += self.follow(portal, claim, &row.key, Some(row)).await?;
+        let (accounts, is_complete) = self.follow_all(&claims, &row.key, Some(row)).await?;
+        done.accounts += accounts;
+        if is_open_question || !is_complete {
+            // Without a digest, the next feed applies the record again.
+            return Ok(done);
         }
         if !at_once {
             // Anyone who registered since the write may have read the record before or after it.
@@ -165,9 +170,8 @@ impl Applying<'_> {
             new.retain(|portal, claim| {
                 claims.insert(portal.clone(), claim.clone()).as_ref() != Some(claim)
             });
-            for (portal, claim) in &new {
-                done.accounts += self.follow(portal, claim, &row.key, Some(row)).await?;
-            }
+            let (accounts, _) = self.follow_all(&new, &row.key, Some(row)).await?;
+            done.accounts += accounts;
         }
         Ok(done)
     }
@@ -188,19 +192,43 @@ impl Applying<'_> {
             ended: true,
             ..Done::default()
         };
-        for (portal, claim) in before.map(|b| b.claims).unwrap_or_default() {
-            done.accounts += self.follow(&portal, &claim, key, None).await?;
-        }
+        let claims = before.map(|b| b.claims).unwrap_or_default();
+        let (accounts, is_complete) = self.follow_all(&claims, key, None).await?;
+        done.accounts += accounts;
         // Must come last: if a run is stopped before, the next one finds the record listed again.
-        store.unlist_record(key).await?;
+        if is_complete {
+            store.unlist_record(key).await?;
+        }
         Ok(done)
     }
 
-    /// Returns the policies of the portals of a record's plan.
-    fn policies(&self, key: &RecordKey) -> Result<impl Iterator<Item = &Policy>, PolicyError> {
+    /// Returns the valid policies of the portals of a record's plan.
+    fn policies(&self, key: &RecordKey) -> impl Iterator<Item = &Policy> {
         let of_plan = |p: &&Policy| p.plan.id.as_str() == key.plan;
-        let all = self.app.portals.all()?.into_iter();
-        Ok(all.map(|p| &**p).filter(of_plan))
+        self.app.portals.valid().map(|p| &**p).filter(of_plan)
+    }
+
+    /// Applies a record on every portal where someone registered with it. A portal whose policy is
+    /// invalid is skipped and logged: its users keep what they have, and nobody else waits. Returns how
+    /// many accounts and organizations changed, and whether no portal was skipped.
+    async fn follow_all(
+        &self,
+        claims: &BTreeMap<PortalId, Claim>,
+        key: &RecordKey,
+        row: Option<&NewRecord>,
+    ) -> Result<(u64, bool), ImportError> {
+        let (mut changed, mut is_complete) = (0, true);
+        for (portal, claim) in claims {
+            match self.follow(portal, claim, key, row).await {
+                Ok(accounts) => changed += accounts,
+                Err(ImportError::Policy(error)) => {
+                    tracing::error!(%portal, %error, "a record waits until the policy is valid");
+                    is_complete = false;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok((changed, is_complete))
     }
 
     fn origin(&self, portal: &PortalId) -> Origin {
@@ -214,7 +242,7 @@ impl Applying<'_> {
     /// Sends the letter to the provider of a new record, once.
     async fn notify(&self, row: &NewRecord) -> Result<bool, ImportError> {
         let Some(policy) = self
-            .policies(&row.key)?
+            .policies(&row.key)
             .find(|p| record_changes::way_opened(&row.key, &row.data, p).is_some())
         else {
             return Ok(false);
@@ -226,6 +254,7 @@ impl Applying<'_> {
             claims: BTreeMap::new(),
             ended: false,
             to_notify: true,
+            version: 0,
         };
         let mut rng = self.app.rng();
         let Some(decision) = record_changes::notify(

@@ -11,7 +11,6 @@ use vestibule_domain::feed::Reject;
 use vestibule_domain::feed::sequence::{
     CurrentFeed, DoneFeed, Extent, FeedName, FeedState, LEASE, NotNow, is_suspicious,
 };
-use vestibule_domain::policy::PolicyError;
 use vestibule_domain::state::record::RecordKey;
 use vestibule_http::App;
 use vestibule_store::records::ListCursor;
@@ -121,7 +120,9 @@ impl Importer {
     ) -> Result<Outcome, ImportError> {
         let name = FeedName::parse(key)?;
         let plan = name.plan.clone();
-        if !self.app.portals.all()?.iter().any(|p| p.plan.id == plan) {
+        if !self.app.portals.valid().any(|p| p.plan.id == plan) {
+            // It may be the plan of a portal whose policy is invalid.
+            self.app.portals.all()?;
             return Err(ImportError::UnknownPlan(plan));
         }
         let object = self
@@ -286,7 +287,7 @@ impl Run<'_> {
             self.save().await?;
         }
         self.status("refused", &why, &Summary::default()).await?;
-        tracing::error!(plan = %self.name.plan, kind = self.name.kind.as_str(), %why, "feed_refused");
+        tracing::error!(plan = %self.name.plan, kind = self.name.kind.into_str(), %why, "feed_refused");
         Ok(Outcome::Refused(why))
     }
 
@@ -305,7 +306,7 @@ impl Run<'_> {
         let checked = self.state.current.as_ref().is_some_and(|c| c.checked);
         if full && !checked {
             let (ending, all) = self.would_end(&looked).await?;
-            if is_suspicious(ending, all, self.most_percent()?)
+            if is_suspicious(ending, all, self.most_percent())
                 && accepted.is_none_or(|accepted| accepted < ending)
             {
                 let why = format!(
@@ -384,11 +385,11 @@ impl Run<'_> {
         Ok(store.listed_records(plan, self.name.kind, from).await?)
     }
 
-    fn most_percent(&self) -> Result<u32, PolicyError> {
-        let portals = self.importer.app.portals.all()?.into_iter();
+    fn most_percent(&self) -> u32 {
+        let portals = self.importer.app.portals.valid();
         let of_plan = portals.filter(|p| p.plan.id == self.name.plan);
         let percents = of_plan.map(|p| p.records.max_terminated_percent.get());
-        Ok(percents.min().unwrap_or(0))
+        percents.min().unwrap_or(0)
     }
 
     /// Applies the rows from where the last run ended.
@@ -465,7 +466,7 @@ impl Run<'_> {
             });
             if self.save().await? {
                 tracing::info!(
-                    plan = %self.name.plan, kind = self.name.kind.as_str(), day = %self.name.order.0,
+                    plan = %self.name.plan, kind = self.name.kind.into_str(), day = %self.name.order.0,
                     rows = summary.rows, saved = summary.saved, unchanged = summary.unchanged,
                     ended = summary.ended, accounts = summary.accounts, letters = summary.letters,
                     rejected = summary.rejected, "feed_imported"

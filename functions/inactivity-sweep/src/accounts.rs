@@ -7,7 +7,6 @@ use vestibule_domain::state::account::Account;
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};
 
-use crate::sweep::origin;
 use crate::{MAX_ROUNDS, Preview, Run, Swept};
 
 /// Performs everything that is due for an account. A failure is counted and doesn't stop the
@@ -39,10 +38,19 @@ async fn apply_all_due(
     swept: &mut Swept,
 ) -> Result<(), StoreError> {
     let mut rng = app.rng();
-    let origin = origin(run, policy);
+    let origin = run.origin(policy);
     let mut account = account;
     for round in 0..MAX_ROUNDS {
-        let Some(act) = schedule::apply(&account, Context::new(policy, &origin, &mut rng)) else {
+        let due = schedule::first_due(&account, policy, policy.today(origin.at));
+        let organizations = if due.is_some_and(|due| due.action.removes_access()) {
+            let theirs = account.memberships.iter();
+            let theirs = theirs.filter_map(|m| m.organization.as_ref());
+            app.store.organizations(&policy.portal, theirs).await?
+        } else {
+            Vec::new()
+        };
+        let context = Context::new(policy, &origin, &mut rng);
+        let Some(act) = schedule::apply(&account, &organizations, context) else {
             if round == 0 && !run.dry_run {
                 // The index entry was outdated: a policy change moved the due day.
                 let due = schedule::next_due(&account, policy);

@@ -9,7 +9,6 @@ use vestibule_domain::values::ids::OrganizationId;
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};
 
-use crate::sweep::origin;
 use crate::{MAX_ROUNDS, Run, Summary};
 
 /// Performs the follow-up of an organization. A failure is counted and doesn't stop the others.
@@ -37,7 +36,7 @@ async fn resolve(
     summary: &mut Summary,
 ) -> Result<(), StoreError> {
     let mut rng = app.rng();
-    let origin = origin(run, policy);
+    let origin = run.origin(policy);
     let today = policy.today(origin.at);
     for _ in 0..MAX_ROUNDS {
         summary.follow_ups_read += 1;

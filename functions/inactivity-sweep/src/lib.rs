@@ -21,6 +21,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::schedule::ScheduledAction;
+use vestibule_domain::state::audit::Origin;
 
 pub use reindex::reindex;
 pub use sweep::sweep;
@@ -117,6 +118,15 @@ impl Run {
             dry_run: event.dry_run,
             ..Self::now(at)
         })
+    }
+
+    /// Returns the origin of the changes that the run makes on a portal.
+    fn origin(&self, policy: &Policy) -> Origin {
+        Origin {
+            portal: policy.portal.clone(),
+            at: self.moment(policy),
+            source: None,
+        }
     }
 
     /// Returns the effective time of the run on a portal.

@@ -5,7 +5,6 @@ use futures::future::join_all;
 use futures::stream;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::schedule::ScheduledAction;
-use vestibule_domain::state::audit::Origin;
 use vestibule_http::App;
 use vestibule_store::due::{Entry, Queue, SHARDS};
 
@@ -126,12 +125,4 @@ async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entr
         parts.into_iter().for_each(|part| swept.summary.add(part));
     }
     swept
-}
-
-pub(crate) fn origin(run: &Run, policy: &Policy) -> Origin {
-    Origin {
-        portal: policy.portal.clone(),
-        at: run.moment(policy),
-        source: None,
-    }
 }

@@ -15,6 +15,7 @@ use vestibule_domain::values::text::Email;
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
 use vestibule_http::{App, Caller, Entitled, FieldErrors, Problem, credentials, transact};
+use vestibule_store::InvitationState;
 
 use crate::{InvitationResponse, problem};
 
@@ -111,24 +112,19 @@ pub(crate) async fn one(
     Ok(invitation)
 }
 
-/// What an invitation depends on.
-struct Invited {
-    organization: Organization,
-    invitation: Option<Invitation>,
-    is_former_user: bool,
-}
-
-async fn load(app: &App, caller: &Caller, invitee: &Invitee) -> Result<Invited, Problem> {
+async fn load(
+    app: &App,
+    caller: &Caller,
+    invitee: &Invitee,
+) -> Result<(Organization, InvitationState), Problem> {
     let portal = &caller.policy.portal;
     let own = own_organization(caller)?;
     let state = app.store.invitation_state(portal, own, &invitee.email);
-    let (organization, invitation, is_former_user) = state.await?;
-    Ok(Invited {
-        organization: organization
-            .ok_or_else(|| Problem::internal("an organization is missing"))?,
-        invitation,
-        is_former_user,
-    })
+    let mut state = state.await?;
+    let organization = state.organization.take();
+    let organization =
+        organization.ok_or_else(|| Problem::internal("an organization is missing"))?;
+    Ok((organization, state))
 }
 
 fn own_organization(caller: &Caller) -> Result<&OrganizationId, Problem> {
@@ -139,7 +135,7 @@ fn own_organization(caller: &Caller) -> Result<&OrganizationId, Problem> {
 }
 
 fn decide(
-    state: &Invited,
+    (organization, state): &(Organization, InvitationState),
     caller: &Caller,
     invitee: &Invitee,
     rng: &mut StdRng,
@@ -149,17 +145,11 @@ fn decide(
     let token = Token::random(TokenKind::Invitation, locator, rng);
     let history = History {
         invitation: state.invitation.as_ref(),
+        accepted_by: state.accepted_by.as_ref(),
         is_former_user: state.is_former_user,
     };
     let (invitee, context) = (invitee.clone(), caller.context(rng));
     let acting = caller.acting()?;
-    rules::invite(
-        acting,
-        &state.organization,
-        history,
-        invitee,
-        &token,
-        context,
-    )
-    .map_err(|refusal| problem(refusal, &caller.policy))
+    rules::invite(acting, organization, history, invitee, &token, context)
+        .map_err(|refusal| problem(refusal, &caller.policy))
 }

@@ -52,8 +52,8 @@ impl InvitationResponse {
             first_name: invitation.name.first.to_string(),
             last_name: invitation.name.last.to_string(),
             email: invitation.email.to_string(),
-            role: invitation.role.as_str().to_owned(),
-            status: invitation.status(now).as_str(),
+            role: invitation.role.into_str().to_owned(),
+            status: invitation.status(now).into_str(),
             sent_at: responses::moment(invitation.sent_at),
             sent: invitation.sent,
             expires_at: responses::moment(invitation.expires_at),
@@ -74,8 +74,10 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Send a new invitation instead."),
         Refusal::EndsInPast => Problem::invalid_field("end_date", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("end_date", credentials::PRINCIPALS_STAY),
-        Refusal::Expired | Refusal::OtherAddress | Refusal::TooMany | Refusal::Unknown => {
-            Problem::not_found("invitation")
-        }
+        Refusal::Expired
+        | Refusal::OtherAddress
+        | Refusal::TooMany
+        | Refusal::Unknown
+        | Refusal::WithoutStanding => Problem::not_found("invitation"),
     }
 }

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::invite;
+use vestibule_domain::rules::actions::authority::Authority;
+use vestibule_domain::rules::actions::resend_invitation;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
@@ -22,7 +23,7 @@ use crate::{InvitationResponse, problem};
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = InvitationResponse, description = "The resent invitation"),
-        (status = 409, description = "`invitation-used` or `invitation-revoked`"),
+        (status = 409, description = "`invitation-used`, `invitation-revoked` or `previously-removed`"),
         SignedInProblems, NotFoundProblems,
     )
 )]
@@ -46,12 +47,22 @@ pub(crate) async fn resend(
                 .store
                 .invitation(&policy.portal, organization, id)
                 .await?;
-            found.ok_or_else(|| Problem::not_found("invitation"))
+            let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
+            let today = policy.today(caller.origin.at);
+            let standing = app.store.invitation_standing(&invitation, today).await?;
+            Ok((invitation, standing))
         },
-        |invitation, rng| {
+        |(invitation, standing), rng| {
             let token = Token::random(TokenKind::Invitation, format!("{organization}.{id}"), rng);
-            invite::resend(acting, invitation, &token, caller.context(rng))
-                .map_err(|refusal| problem(refusal, policy))
+            let authority = Authority::Administrator(acting);
+            resend_invitation::resend_invitation(
+                authority,
+                invitation,
+                standing,
+                &token,
+                caller.context(rng),
+            )
+            .map_err(|refusal| problem(refusal, policy))
         },
     )
     .await?;

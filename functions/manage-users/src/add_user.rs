@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::{ChosenBy, Onboarding, Permission, Policy, Role};
-use vestibule_domain::rules::manage_users::{self, NewUser};
+use vestibule_domain::rules::actions::add_user::{self as rules, NewUser};
 use vestibule_domain::rules::register::Applicant;
 use vestibule_domain::state::account::{Account, PasswordHash, Status};
 use vestibule_domain::state::organization::Organization;
@@ -94,7 +94,11 @@ pub(crate) async fn add_user(
         (Some(given), Some(Onboarding::InitialPassword)) => Some(credentials::new_password(
             "initial_password",
             given,
-            (username.as_ref(), name.as_ref()),
+            credentials::AboutOwner {
+                username: username.as_ref(),
+                name: name.as_ref(),
+                email: email.as_ref(),
+            },
             policy,
             &mut fields,
         )),
@@ -279,7 +283,7 @@ fn decide(
         end_date: person.end_date,
         code,
     };
-    manage_users::add_user(acting, organization, new, caller.context(rng))
+    rules::add_user(acting, organization, new, caller.context(rng))
         .map(|registered| (registered.account, registered.decision))
         .map_err(|refusal| problem(refusal, policy))
 }

@@ -7,12 +7,12 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::manage_users::{self, Approval};
-use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
+use vestibule_domain::rules::actions::approve::{self, Approval};
+use vestibule_http::openapi::{FieldProblems, NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials, transact};
 
-use crate::{Target, UserResponse, problem};
+use crate::{LoadedUser, UserResponse, problem};
 
 /// The access to grant. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,8 +48,9 @@ fn given<'de, D: serde::Deserializer<'de>>(
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The approved user"),
+        (status = 403, description = "`not-allowed`, `another-must-approve` or `next-step-required`"),
         (status = 409, description = "`approval-not-pending`"),
-        EntitledProblems, NotFoundProblems, FieldProblems,
+        SignedInProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn approve(
@@ -59,10 +60,10 @@ pub(crate) async fn approve(
     Body(request): Body<ApproveUserRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let acting = caller.acting()?;
-    let (target, user) = transact(
+    let (loaded, user) = transact(
         &app,
-        |_| Target::find(&app, &caller, Permission::ApproveUsers, &id),
-        |target, rng| {
+        |_| LoadedUser::find(&app, &caller, Permission::ApproveUsers, &id),
+        |loaded, rng| {
             let mut fields = FieldErrors::default();
             let end_date = match &request.end_date {
                 Some(given) => credentials::end_date(given.as_deref(), &mut fields).map(Some),
@@ -73,11 +74,10 @@ pub(crate) async fn approve(
                 group_codes: request.group_codes.clone(),
                 end_date: fields.into_result(end_date)?,
             };
-            let (organization, user) = (&target.organization, &target.user);
-            manage_users::approve(acting, organization, user, approval, caller.context(rng))
+            approve::approve(acting, loaded.target(), approval, caller.context(rng))
                 .map_err(|refusal| problem(refusal, &caller.policy))
         },
     )
     .await?;
-    UserResponse::after(&user, &target.organization, &caller).map(Json)
+    UserResponse::after(&user, &loaded.organization, &caller).map(Json)
 }

@@ -8,12 +8,12 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{Permission, Role};
-use vestibule_domain::rules::manage_users::{self, Assignment};
+use vestibule_domain::rules::actions::assign::{self, Assignment};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials, transact};
 
-use crate::{Target, UserResponse, problem};
+use crate::{LoadedUser, UserResponse, problem};
 
 /// The user's access. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,7 +44,7 @@ pub(crate) struct AssignAccessRequest {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The user after the change"),
-        (status = 409, description = "`last-principal`, `self-action-forbidden` or `conflict`"),
+        (status = 409, description = "`last-principal`, `last-administrator`, `self-action-forbidden` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
@@ -55,10 +55,10 @@ pub(crate) async fn assign_access(
     Body(request): Body<AssignAccessRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let acting = caller.acting()?;
-    let (target, user) = transact(
+    let (loaded, user) = transact(
         &app,
-        |_| Target::find(&app, &caller, Permission::EditUsers, &id),
-        |target, rng| {
+        |_| LoadedUser::find(&app, &caller, Permission::EditUsers, &id),
+        |loaded, rng| {
             let mut fields = FieldErrors::default();
             let end_date = credentials::end_date(request.end_date.as_deref(), &mut fields);
             let to = Assignment {
@@ -67,11 +67,10 @@ pub(crate) async fn assign_access(
                 group_codes: request.group_codes.clone(),
                 end_date: fields.into_result(end_date)?,
             };
-            let (organization, user) = (&target.organization, &target.user);
-            manage_users::assign(acting, organization, user, to, caller.context(rng))
+            assign::assign(acting, loaded.target(), to, caller.context(rng))
                 .map_err(|refusal| problem(refusal, &caller.policy))
         },
     )
     .await?;
-    UserResponse::after(&user, &target.organization, &caller).map(Json)
+    UserResponse::after(&user, &loaded.organization, &caller).map(Json)
 }

@@ -22,10 +22,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_domain::rules::acting::ActingAdministrator;
+use vestibule_domain::rules::access_terms::InvalidTerms;
+use vestibule_domain::rules::actions::Refusal;
+use vestibule_domain::rules::actions::authority::{Authority, Target};
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::manage_users::Refusal;
 use vestibule_domain::state::account::Account;
+use vestibule_domain::state::follow_up::Manager;
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_http::{App, Caller, Problem, credentials, responses, transact};
@@ -111,9 +113,9 @@ impl UserResponse {
             last_name: row.name.last.to_string(),
             email: row.email,
             email_undeliverable: row.email_undeliverable.map(Into::into),
-            role: row.role.as_str().to_owned(),
-            registration: row.registration.as_str(),
-            status: row.status.as_str(),
+            role: row.role.into_str().to_owned(),
+            registration: row.registration.into_str(),
+            status: row.status.into_str(),
             services: row.services,
             group_codes: row.group_codes,
             joined_at: responses::moment(row.joined_at),
@@ -128,12 +130,20 @@ impl UserResponse {
 }
 
 /// The user that a request is about, and the caller's organization.
-struct Target {
+struct LoadedUser {
     organization: Organization,
     user: Account,
+    /// The administrators of the organization who can act, if the user is one of them or they are
+    /// notified.
+    managers: Vec<Manager>,
 }
 
-impl Target {
+impl LoadedUser {
+    /// Returns the user as the target of an action.
+    fn target(&self) -> Target<'_> {
+        Target::user_of(&self.organization, &self.user, &self.managers)
+    }
+
     /// Loads both if the caller has the permission, so that other callers can't probe ids (BL-17).
     /// The rules check whether the user belongs to the organization.
     async fn find(
@@ -155,9 +165,22 @@ impl Target {
             .await?;
         let organization =
             organization.ok_or_else(|| Problem::internal("an organization is missing"))?;
+        let user = user.ok_or_else(unknown)?;
+        let is_administrator = user
+            .membership(Some(&organization.id))
+            .is_some_and(|m| m.role.is_administrator());
+        let managers = if is_administrator || policy.approval_by_another() {
+            let today = policy.today(caller.origin.at);
+            app.store
+                .managers(&policy.portal, &organization.id, today)
+                .await?
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             organization,
-            user: user.ok_or_else(unknown)?,
+            user,
+            managers,
         })
     }
 }
@@ -168,18 +191,40 @@ async fn act<T, D: Into<Option<Decision>>>(
     caller: &Caller,
     permission: Permission,
     id: &str,
-    mut decide: impl FnMut(ActingAdministrator<'_>, &Target, Context<'_>) -> Result<(T, D), Refusal>,
-) -> Result<(Target, T), Problem> {
-    let acting = caller.acting()?;
+    mut decide: impl FnMut(Authority<'_>, &LoadedUser, Context<'_>) -> Result<(T, D), Refusal>,
+) -> Result<(LoadedUser, T), Problem> {
+    let authority = Authority::Administrator(caller.acting()?);
     transact(
         app,
-        |_| Target::find(app, caller, permission, id),
-        |target, rng| {
-            decide(acting, target, caller.context(rng))
+        |_| LoadedUser::find(app, caller, permission, id),
+        |loaded, rng| {
+            decide(authority, loaded, caller.context(rng))
                 .map_err(|refusal| problem(refusal, &caller.policy))
         },
     )
     .await
+}
+
+/// Performs an action whose effect is an email that helps a user to sign in.
+async fn email_user(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    mut decide: impl FnMut(
+        Authority<'_>,
+        Target<'_>,
+        Context<'_>,
+    ) -> Result<(Account, Decision), Refusal>,
+) -> Result<StatusCode, Problem> {
+    act(
+        app,
+        caller,
+        Permission::ReissueCodes,
+        id,
+        |authority, loaded, context| decide(authority, loaded.target(), context),
+    )
+    .await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Converts a refusal to the problem that the caller sees.
@@ -187,17 +232,23 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let conflict = |kind, title, detail| Problem::new(StatusCode::CONFLICT, kind, title, detail);
     match refusal {
         Refusal::NotAllowed => Problem::not_allowed(policy),
-        Refusal::Unknown => Problem::not_found("user"),
+        Refusal::Unknown | Refusal::NotInOrganization => Problem::not_found("user"),
         Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
             policy,
             "Users join by invitation on this portal. Invite this person instead.",
+        ),
+        Refusal::AnotherMustApprove => Problem::new(
+            StatusCode::FORBIDDEN,
+            "another-must-approve",
+            "Another person must approve",
+            "You invited this person or chose their role. Ask another person who manages users to approve it.",
         ),
         Refusal::ApprovalNotPending => conflict(
             "approval-not-pending",
             "Approval not pending",
             "This user isn't waiting for approval. Another administrator may have already approved them.",
         ),
-        Refusal::NoPendingCode => conflict(
+        Refusal::NothingPending => conflict(
             "no-pending-code",
             "No registration code pending",
             "This user isn't waiting for a registration code. They may have already entered it.",
@@ -207,7 +258,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "User can't sign in",
             "This user can't sign in because registration isn't complete, or because access is disabled or has ended. Resolve that first.",
         ),
-        Refusal::AskHelpDesk => Problem::new(
+        Refusal::AskHelpDesk | Refusal::NotReissuer => Problem::new(
             StatusCode::FORBIDDEN,
             "ask-help-desk",
             "Contact the help desk",
@@ -227,12 +278,22 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Not allowed on your own account",
             "You can't do this to your own account. Ask another administrator to do it.",
         ),
-        Refusal::EndsInPast => Problem::invalid_field("end_date", credentials::ENDS_IN_PAST),
-        Refusal::PrincipalsStay => Problem::invalid_field("end_date", credentials::PRINCIPALS_STAY),
+        Refusal::AccessOver | Refusal::Terms(InvalidTerms::EndsInPast) => {
+            Problem::invalid_field("end_date", credentials::ENDS_IN_PAST)
+        }
+        Refusal::Terms(InvalidTerms::PrincipalsStay) => {
+            Problem::invalid_field("end_date", credentials::PRINCIPALS_STAY)
+        }
         Refusal::LastPrincipal => conflict(
             "last-principal",
             "Last principal",
             "This is your organization's last principal. Make someone else a principal first.",
+        )
+        .with_help(policy),
+        Refusal::LastAdministrator => conflict(
+            "last-administrator",
+            "Last administrator",
+            "This is your organization's last administrator whose access has no end date. Make someone else an administrator first.",
         )
         .with_help(policy),
         Refusal::SeveralOrganizations => conflict(
@@ -240,17 +301,29 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "User of several organizations",
             "This user also belongs to other organizations and can't be disabled here. Remove them from your organization instead.",
         ),
-        Refusal::NoSuchService(name) => Problem::invalid_field(
+        Refusal::Terms(InvalidTerms::NoSuchService(name)) => Problem::invalid_field(
             "services",
             &format!("{} is not available on this portal", shown(&name)),
         ),
-        Refusal::NoSuchGroupCode(code) => Problem::invalid_field(
+        Refusal::Terms(InvalidTerms::NoSuchGroupCode(code)) => Problem::invalid_field(
             "group_codes",
             &format!(
                 "{} is not one of your organization's group codes",
                 shown(&code)
             ),
         ),
+        // These are refused only to the help desk.
+        Refusal::Deleted
+        | Refusal::Disabled
+        | Refusal::WhichOrganization
+        | Refusal::NoAddress
+        | Refusal::OthersThere
+        | Refusal::NameFixed
+        | Refusal::Activated
+        | Refusal::NoSuchPublication
+        | Refusal::NoRecord
+        | Refusal::NoSuchAgreement
+        | Refusal::OtherRevision => Problem::not_allowed(policy),
     }
 }
 

@@ -12,6 +12,7 @@ use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_domain::state::account::Status;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::membership::Registration;
+use vestibule_domain::values::folding::NameQuery;
 use vestibule_domain::values::ids::OrganizationId;
 use vestibule_http::csv::cell;
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
@@ -27,8 +28,8 @@ use crate::UserResponse;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    /// Returns only users whose username, first name, last name or email address starts with this
-    /// text.
+    /// Returns only users whose username or email address starts with this text, or whose name has
+    /// words that start with its words. In names, case, accents and punctuation are ignored.
     query: Option<String>,
     /// Returns only users with this role.
     #[param(value_type = Option<String>)]
@@ -87,10 +88,7 @@ pub(crate) async fn list(
         allowed(&caller, Permission::SeeLastSignIn)?;
     }
     let filter = UserFilter {
-        query: query
-            .query
-            .map(|q| q.trim().to_owned())
-            .filter(|q| !q.is_empty()),
+        query: query.query.as_deref().and_then(NameQuery::parse),
         role: query.role,
         registration: query.registration,
         status: query.status,
@@ -204,8 +202,8 @@ fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
         row.name.last.as_str(),
         &row.email,
         policy.role_title(row.role),
-        row.registration.as_str(),
-        row.status.as_str(),
+        row.registration.into_str(),
+        row.status.into_str(),
         &row.services.join(" "),
         &row.group_codes.join(" "),
         &row.joined_at.to_string(),

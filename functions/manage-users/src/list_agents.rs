@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::policy::Permission;
 use vestibule_domain::state::audit::Action;
+use vestibule_domain::values::folding::NameQuery;
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
 use vestibule_http::request::{Query, cursor};
@@ -19,7 +20,8 @@ use vestibule_store::managed::AgentsCursor;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AgentsQuery {
-    /// Returns only agents whose id, or a word of whose name, starts with this text.
+    /// Returns only agents whose id starts with this text, or whose name has words that start with
+    /// its words. In names, case, accents and punctuation are ignored.
     query: Option<String>,
     /// The maximum number of agents on a page, 1 to 100. The default is 50.
     limit: Option<u8>,
@@ -80,13 +82,10 @@ pub(crate) async fn list_agents(
         .and_then(|o| o.record)
         .filter(|r| r.kind == RecordKind::Agent)
         .ok_or_else(not_allowed)?;
-    let query = query.query.as_deref().map(str::trim);
-    let agents = app.store.managed_agents(
-        &record,
-        query.filter(|q| !q.is_empty()),
-        after.as_ref(),
-        limit.into(),
-    );
+    let query = query.query.as_deref().and_then(NameQuery::parse);
+    let agents = app
+        .store
+        .managed_agents(&record, query.as_ref(), after.as_ref(), limit.into());
     let reading = caller.record_reading(&app, Action::LookUpAgents, None);
     let (page, ()) = future::try_join(agents.map_err(Problem::from), reading).await?;
     let items = page.items.into_iter().map(|a| AgentResponse {

@@ -2,13 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::actions::reissue_code;
 use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem};
 
-use crate::act;
+use crate::email_user;
 
 /// Send a new registration code
 ///
@@ -30,17 +29,9 @@ pub(crate) async fn reissue_code(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    act(
-        &app,
-        &caller,
-        Permission::ReissueCodes,
-        &id,
-        |acting, target, context| {
-            let fresh = app.fresh_registration_code(context.policy, context.rng);
-            let (organization, user) = (&target.organization, &target.user);
-            manage_users::reissue_code(acting, organization, user, fresh, context)
-        },
-    )
-    .await?;
-    Ok(StatusCode::ACCEPTED)
+    email_user(&app, &caller, &id, |authority, user, context| {
+        let fresh = app.fresh_registration_code(context.policy, context.rng);
+        reissue_code::reissue_code(authority, user, fresh, context)
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::actions::remove;
 use vestibule_http::openapi::{EntitledProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem};
@@ -21,7 +21,7 @@ use crate::act;
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 204, description = "The user is removed"),
-        (status = 409, description = "`last-principal`, `self-action-forbidden` or `conflict`"),
+        (status = 409, description = "`last-principal`, `last-administrator`, `self-action-forbidden` or `conflict`"),
         EntitledProblems, NotFoundProblems,
     )
 )]
@@ -35,10 +35,7 @@ pub(crate) async fn remove(
         &caller,
         Permission::DeleteUsers,
         &id,
-        |acting, target, context| {
-            let (organization, user) = (&target.organization, &target.user);
-            manage_users::remove(acting, organization, user, context).map(|decision| ((), decision))
-        },
+        |authority, loaded, context| remove::remove(authority, loaded.target(), context),
     )
     .await?;
     Ok(StatusCode::NO_CONTENT)

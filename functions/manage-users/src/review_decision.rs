@@ -7,13 +7,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::rules::access_review::{self, ReviewStatus, Reviewed};
-use vestibule_domain::rules::manage_users::{self, Refusal};
+use vestibule_domain::rules::actions::{Refusal, remove as removal};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Caller, Entitled, Problem};
 
 use crate::review_show::ReviewItem;
-use crate::{Target, act, problem};
+use crate::{LoadedUser, act, problem};
 
 /// The decision on an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,7 +45,7 @@ pub(crate) enum ReviewDecision {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = ReviewItem, description = "The account in the review, after the decision"),
-        (status = 409, description = "`not-in-review`, `self-action-forbidden`, `last-principal` or `conflict`"),
+        (status = 409, description = "`not-in-review`, `self-action-forbidden`, `last-principal`, `last-administrator` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
@@ -63,13 +63,16 @@ pub(crate) async fn decide(
 
 /// Confirms that the person still needs access.
 async fn confirm(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Problem> {
-    let (target, user) = act(
+    let acting = caller.acting()?;
+    let (loaded, user) = act(
         app,
         caller,
         Permission::ReviewAccess,
         id,
-        |acting, target, context| {
-            let (organization, user) = (&target.organization, &target.user);
+        |_, loaded, context| {
+            let LoadedUser {
+                organization, user, ..
+            } = loaded;
             let confirmed = access_review::confirm(acting, organization, user, context)?;
             Ok(match confirmed {
                 Some((after, decision)) => (after, Some(decision)),
@@ -78,18 +81,25 @@ async fn confirm(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Pro
         },
     )
     .await?;
-    ReviewItem::after(&user, &target.organization)
+    ReviewItem::after(&user, &loaded.organization)
 }
 
 /// Removes the person from the organization.
 async fn remove(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Problem> {
-    let (Target { organization, user }, ()) = act(
+    let (
+        LoadedUser {
+            organization, user, ..
+        },
+        (),
+    ) = act(
         app,
         caller,
         Permission::ReviewAccess,
         id,
-        |acting, target, context| {
-            let (organization, user) = (&target.organization, &target.user);
+        |authority, loaded, context| {
+            let LoadedUser {
+                organization, user, ..
+            } = loaded;
             let in_review = user.membership(Some(&organization.id)).is_none_or(|m| {
                 access_review::status(organization, Reviewed::of(user, m))
                     != ReviewStatus::NotInReview
@@ -97,8 +107,8 @@ async fn remove(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Prob
             if !in_review {
                 return Err(Refusal::NotInReview);
             }
-            match manage_users::remove(acting, organization, user, context) {
-                Ok(decision) => Ok(((), Some(decision))),
+            match removal::remove(authority, loaded.target(), context) {
+                Ok((_, decision)) => Ok(((), Some(decision))),
                 // May already be removed by this same request, if its response was lost.
                 Err(Refusal::Unknown) => Ok(((), None)),
                 Err(refusal) => Err(refusal),

@@ -87,7 +87,7 @@ impl ReviewItem {
             username: row.username.clone(),
             first_name: row.name.first.to_string(),
             last_name: row.name.last.to_string(),
-            role: row.role.as_str().to_owned(),
+            role: row.role.into_str().to_owned(),
             decision: if confirmed.is_some() {
                 "confirmed"
             } else {
@@ -113,7 +113,7 @@ impl From<&Removed> for ReviewItem {
             username: removed.username.clone(),
             first_name: removed.name.first.to_string(),
             last_name: removed.name.last.to_string(),
-            role: removed.role.as_str().to_owned(),
+            role: removed.role.into_str().to_owned(),
             decision: "removed",
             decided_by: account_of(&removed.by),
             decided_at: Some(responses::moment(removed.at)),

@@ -6,8 +6,6 @@ use futures::future;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::rules::access_review::{self, Refusal};
 use vestibule_domain::state::audit::Actor;
-use vestibule_domain::state::follow_up::Manager;
-use vestibule_domain::values::text::Email;
 use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{EntitledProblems, IdempotencyParams, PortalParams};
 use vestibule_http::{App, Entitled, Problem};
@@ -51,25 +49,18 @@ pub(crate) async fn start(
         start,
         |_| async move {
             let all = UserFilter::default();
-            let (administrators, users) = future::try_join(
+            let (found, users) = future::try_join(
                 app.store
-                    .organization_with_administrators(&policy.portal, own, today),
+                    .organization_with_managers(&policy.portal, own, today),
                 app.store.users(&policy.portal, own, &all, None, LOOKED_AT),
             )
             .await?;
-            let (found, administrators) = administrators;
+            let (found, managers) = found;
             let organization =
                 found.ok_or_else(|| Problem::internal("an organization is missing"))?;
-            let managers: Vec<_> = administrators
+            let managers: Vec<_> = managers
                 .into_iter()
-                .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
-                .filter_map(|a| {
-                    Some(Manager {
-                        role: a.role,
-                        email: Email::parse(&a.email).ok()?,
-                        name: a.name.full(),
-                    })
-                })
+                .filter(|m| policy.allows(m.role, Permission::ReviewAccess))
                 .collect();
             Ok((organization, managers, users))
         },

@@ -2,13 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::actions::send_reset_link;
 use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem};
 
-use crate::act;
+use crate::email_user;
 
 /// Send a password reset link
 ///
@@ -30,17 +29,5 @@ pub(crate) async fn send_reset_link(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    act(
-        &app,
-        &caller,
-        Permission::ReissueCodes,
-        &id,
-        |acting, target, context| {
-            let (organization, user) = (&target.organization, &target.user);
-            manage_users::send_reset_link(acting, organization, user, context)
-                .map(|decision| ((), decision))
-        },
-    )
-    .await?;
-    Ok(StatusCode::ACCEPTED)
+    email_user(&app, &caller, &id, send_reset_link::send_reset_link).await
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::actions::set_status::{self, NewStatus};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem};
@@ -41,7 +41,7 @@ pub(crate) enum UserStatus {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The user after the change"),
-        (status = 409, description = "`several-organizations`, `self-action-forbidden` or `conflict`"),
+        (status = 409, description = "`several-organizations`, `last-administrator`, `self-action-forbidden` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
@@ -51,22 +51,19 @@ pub(crate) async fn set_status(
     Id(id): Id,
     Body(request): Body<SetUserStatusRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
-    let disabled = request.status == UserStatus::Disabled;
-    let (target, user) = act(
+    let to = match request.status {
+        UserStatus::Active => NewStatus::Active,
+        UserStatus::Disabled => NewStatus::Disabled,
+    };
+    let (loaded, user) = act(
         &app,
         &caller,
         Permission::DisableUsers,
         &id,
-        |acting, target, context| {
-            let (organization, user) = (&target.organization, &target.user);
-            let changed =
-                manage_users::set_disabled(acting, organization, user, disabled, context)?;
-            Ok(match changed {
-                Some((after, decision)) => (after, Some(decision)),
-                None => (user.clone(), None),
-            })
+        |authority, loaded, context| {
+            set_status::set_status(authority, loaded.target(), to, context)
         },
     )
     .await?;
-    UserResponse::after(&user, &target.organization, &caller).map(Json)
+    UserResponse::after(&user, &loaded.organization, &caller).map(Json)
 }

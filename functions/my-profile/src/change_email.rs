@@ -5,10 +5,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::Change;
 use vestibule_domain::rules::{password, profile};
+use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
+use vestibule_http::secret_check::{self, Described};
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, transact};
 
 /// The new email address. The password is required because whoever receives the account's email can
 /// take over the account.
@@ -53,10 +56,10 @@ pub(crate) async fn change_email(
     let password = fields.take("password", password::normalize(&request.password));
     let (email, password) = fields.into_result(email.zip(password))?;
 
-    let right = rate_limit::is_password(&app, account, &password, policy, &caller.origin).await?;
-    if right.is_none() {
-        return Err(Problem::invalid_field("password", "is incorrect"));
-    }
+    let described = Described::by(&caller, Action::AskEmailChange);
+    let scene = (&**policy, &caller.origin);
+    let right = secret_check::password(&app, account, &password, described, scene).await?;
+    let proven = right.ok_or_else(|| Problem::invalid_field("password", "is incorrect"))?;
     let organization = caller.session.organization.as_ref();
     transact(
         &app,
@@ -64,7 +67,10 @@ pub(crate) async fn change_email(
         |account, rng| {
             let (email, context) = (email.clone(), caller.context(rng));
             let decision = profile::ask_email_change(account, organization, email, context);
-            Ok(((), decision))
+            Ok((
+                (),
+                decision.change(Change::ForgetAttempts(proven.attempts())),
+            ))
         },
     )
     .await?;

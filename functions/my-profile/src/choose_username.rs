@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::rules::campaign;
-use vestibule_domain::rules::next_step::NextStep;
 use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
@@ -47,9 +46,6 @@ pub(crate) async fn choose_username(
     Body(request): Body<ChooseUsernameRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
     let policy = &caller.policy;
-    if let Some(step @ NextStep::ChangePassword) = caller.next_step {
-        return Err(Problem::next_step(step, policy));
-    }
     if policy.username.chosen_by == ChosenBy::System {
         return Err(Problem::new(
             StatusCode::CONFLICT,

@@ -9,11 +9,13 @@ use utoipa::ToSchema;
 use vestibule_domain::rules::password;
 use vestibule_domain::rules::profile::{self, Changes, MAX_LINKS};
 use vestibule_domain::state::account::Bookmark;
-use vestibule_domain::state::membership::PendingStep;
+use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::{Invalid, NamePart, PersonName};
+use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
-use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, rate_limit, transact};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::secret_check::{self, Described, Proven};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, transact};
 
 use crate::show_profile::{ProfileResponse, show};
 
@@ -53,12 +55,12 @@ pub(crate) struct EditProfileRequest {
     responses(
         (status = 200, body = ProfileResponse, description = "The profile after the change"),
         (status = 403, description = "`next-step-required`"),
-        SignedInProblems, FieldProblems,
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn edit_profile(
     State(app): State<App>,
-    SignedIn(caller): SignedIn,
+    Entitled(mut caller): Entitled,
     Body(request): Body<EditProfileRequest>,
 ) -> Result<Json<ProfileResponse>, Problem> {
     let policy = &caller.policy;
@@ -67,8 +69,8 @@ pub(crate) async fn edit_profile(
     match (&request.first_name, &request.last_name) {
         (None, None) => {}
         (first, last) => {
-            let first = fields.required("first_name", first.as_deref(), NamePart::parse);
-            let last = fields.required("last_name", last.as_deref(), NamePart::parse);
+            let first = fields.required("first_name", first.as_deref(), NamePart::parse_entered);
+            let last = fields.required("last_name", last.as_deref(), NamePart::parse_entered);
             changes.name = first
                 .zip(last)
                 .map(|(first, last)| PersonName { first, last });
@@ -112,17 +114,15 @@ pub(crate) async fn edit_profile(
         changes.subscriptions = Some(wanted);
     }
     let changes = fields.into_result(Some(changes))?;
-    if changes.subscriptions.is_some() {
-        require_activation(&caller)?;
-    }
-    if let Some(password) = password {
-        let right =
-            rate_limit::is_password(&app, &caller.account, &password, policy, &caller.origin)
-                .await?;
-        if right.is_none() {
-            return Err(Problem::invalid_field("password", "is incorrect"));
+    let proven = match password {
+        Some(password) => {
+            let described = Described::by(&caller, Action::EditProfile);
+            let (account, scene) = (&caller.account, (&**policy, &caller.origin));
+            let right = secret_check::password(&app, account, &password, described, scene).await?;
+            Some(right.ok_or_else(|| Problem::invalid_field("password", "is incorrect"))?)
         }
-    }
+        None => None,
+    };
     let organization = caller.session.organization.as_ref();
     let (_, account) = transact(
         &app,
@@ -131,24 +131,29 @@ pub(crate) async fn edit_profile(
             let context = caller.context(rng);
             let edited = profile::edit(account, organization, changes.clone(), context);
             Ok(match edited {
-                Some((after, decision)) => (after, Some(decision)),
-                None => (account.clone(), None),
+                Some((after, decision)) => {
+                    let attempts = proven.as_ref().map(Proven::attempts);
+                    let decision = attempts
+                        .map(Change::ForgetAttempts)
+                        .into_iter()
+                        .fold(decision, Decision::change);
+                    (after, Some(decision))
+                }
+                // The password was compared, so it is recorded even if the profile stays as it is.
+                None => {
+                    let recorded = proven.as_ref().map(|proven| {
+                        let audit = caller.audit(Action::EditProfile, &app);
+                        Decision::recording(audit.on(account.id.as_str()))
+                            .change(Change::ForgetAttempts(proven.attempts()))
+                    });
+                    (account.clone(), recorded)
+                }
             })
         },
     )
     .await?;
-    show(&app, &Caller { account, ..caller }).await.map(Json)
-}
-
-/// Allows e-news to be chosen only after the PIN or registration code has been entered (BL-13).
-fn require_activation(caller: &Caller) -> Result<(), Problem> {
-    let open = caller
-        .membership()
-        .is_some_and(|m| m.pending_step == PendingStep::Open);
-    match caller.next_step {
-        Some(step) if !open => Err(Problem::next_step(step, &caller.policy)),
-        _ => Ok(()),
-    }
+    caller.account = account;
+    show(&app, &caller).await.map(Json)
 }
 
 fn parse_links(links: Vec<LinkFields>, fields: &mut FieldErrors) -> Vec<Bookmark> {

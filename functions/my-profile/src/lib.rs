@@ -1,6 +1,7 @@
 //! What users see and change of their own account: profile, email address, username, and
 //! entitlements.
 
+mod cancel_email_change;
 mod change_email;
 mod choose_username;
 mod confirm_email;
@@ -13,6 +14,8 @@ vestibule_http::routes! {
     show_profile::show_profile,
     edit_profile::edit_profile,
     change_email::change_email,
+    cancel_email_change::cancel,
+    cancel_email_change::cancel_by_link,
     choose_username::choose_username,
     confirm_email::confirm_email,
     show_entitlements::show_entitlements,

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::profile::{self, MAX_FEEDBACK_LENGTH as MAX_LENGTH};
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
-use vestibule_http::openapi::{FieldProblems, IdempotencyParams, PortalParams, SignedInProblems};
-use vestibule_http::{App, Problem, SignedIn};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 /// The daily limit for each user.
@@ -40,12 +40,12 @@ pub(crate) struct FeedbackRequest {
     responses(
         (status = 202, description = "The message is queued"),
         (status = 409, description = "`feedback-unavailable`: the help desk accepts feedback by phone only"),
-        SignedInProblems, FieldProblems,
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn send_feedback(
     State(app): State<App>,
-    SignedIn(caller): SignedIn,
+    Entitled(caller): Entitled,
     RepeatableBody(request, key): RepeatableBody<FeedbackRequest>,
 ) -> Result<Created, Problem> {
     let policy = &caller.policy;
@@ -83,9 +83,9 @@ pub(crate) async fn send_feedback(
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
             "You have reached today's limit for feedback. Try again tomorrow, or call us.",
+            A_DAY,
             policy,
-        )
-        .with_retry_after(A_DAY));
+        ));
     }
     let send = Once {
         caller: &caller,

@@ -170,7 +170,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
             id: found.id.to_string(),
             name: found.name,
             kind: found.kind,
-            role: membership.role.as_str().to_owned(),
+            role: membership.role.into_str().to_owned(),
             role_title: policy.role_title(membership.role).to_owned(),
             end_date: membership.end_date.map(|d| d.to_string()),
             administrators: administrators
@@ -179,7 +179,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
                     first_name: a.name.first.to_string(),
                     last_name: a.name.last.to_string(),
                     email: a.email,
-                    role: a.role.as_str().to_owned(),
+                    role: a.role.into_str().to_owned(),
                 })
                 .collect(),
         });
@@ -241,9 +241,9 @@ fn organizations(found: &[Organization], caller: &Caller) -> Vec<OrganizationMem
                 id: o.id.to_string(),
                 name: o.name.clone(),
                 kind: o.kind.clone(),
-                role: membership.role.as_str().to_owned(),
+                role: membership.role.into_str().to_owned(),
                 role_title: caller.policy.role_title(membership.role).to_owned(),
-                registration: membership.registration().as_str(),
+                registration: membership.registration().into_str(),
                 is_current: caller.session.organization.as_ref() == Some(&o.id),
             })
         })

@@ -7,6 +7,7 @@
 //! | open | the batch lists its letters, in one conditional write | nothing was done, or the next run finds the open batch |
 //! | claim | each letter gets the batch's name; withdrawn ones are skipped | the next run claims the same letters |
 //! | print | `letters.pdf`, then `problems.csv`, then `manifest.csv`, which marks the batch as complete | the next run overwrites them with the same contents |
+//! | report | the owner of each letter that can't be printed is notified | the next run notifies those who were not |
 //! | close | each letter is marked and its PIN erased | the next run finds a closed letter, prints nothing, and closes the rest |
 //! | done | the batch is closed | the next run closes it and opens its own |
 //!
@@ -17,16 +18,21 @@ use std::sync::Arc;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use jiff::civil::Date;
-use vestibule_domain::outbox::letter::Letter;
+use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::PolicyError;
 use vestibule_domain::policy::portals::Portals;
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::consequences::ScheduledDecision;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::state::audit::Origin;
 use vestibule_domain::values::ids::MessageId;
 use vestibule_http::Clock;
 use vestibule_mail::letters::{self, Page, PdfError};
 use vestibule_store::batches::{Batch, LetterClaim, Printing};
-use vestibule_store::outbox::{Channel, Ending, SHARDS};
-use vestibule_store::{Store, StoreError};
+use vestibule_store::outbox::{Ending, Queue, SHARDS};
+use vestibule_store::{CommitError, Store, StoreError};
 
 /// The maximum number of letters in a batch, to limit the size of the PDF and the memory to create
 /// it.
@@ -34,6 +40,9 @@ pub const MAX_LETTERS: usize = 5_000;
 
 /// How many letters are claimed or closed at the same time.
 const CONCURRENCY: usize = 16;
+
+/// The maximum number of attempts to change an account while others change it.
+const MAX_ATTEMPTS: usize = 3;
 
 /// Why letters can't be printed now. The next run prints what this one didn't.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +60,9 @@ pub enum PrintError {
         /// The S3 error code.
         cause: String,
     },
+    /// The account of a letter that can't be printed keeps changing.
+    #[error("the account of a letter keeps changing")]
+    Busy,
     /// The PDF can't be created.
     #[error(transparent)]
     Pdf(#[from] PdfError),
@@ -121,21 +133,13 @@ impl Printer {
         &self,
         show: &(dyn Fn(&Printed<'_>) + Sync),
     ) -> Result<Summary, PrintError> {
-        // Checked first, so that an invalid policy stops the run instead of causing letters to be
-        // rejected.
-        self.portals.check()?;
         let mut summary = Summary::default();
         loop {
             let batch = match self.store.printing().await? {
                 Printing::Open(batch) => batch,
                 Printing::Idle(last) => {
-                    let each = self.most.min(MAX_LETTERS).div_ceil(usize::from(SHARDS));
-                    let each = i32::try_from(each).unwrap_or(i32::MAX);
                     let now = self.clock.now();
-                    let waiting = self
-                        .store
-                        .pending_messages(Channel::Letter, each, now)
-                        .await?;
+                    let waiting = self.waiting(now).await?;
                     if waiting.is_empty() {
                         return Ok(summary);
                     }
@@ -157,6 +161,24 @@ impl Printer {
         }
     }
 
+    /// Returns the letters for the next batch. Those of a portal whose policy is invalid wait until it is
+    /// corrected, and delay no others.
+    async fn waiting(&self, now: Timestamp) -> Result<Vec<MessageId>, PrintError> {
+        let most = self.most.min(MAX_LETTERS);
+        let each = i32::try_from(most.div_ceil(usize::from(SHARDS))).unwrap_or(i32::MAX);
+        let mut waiting = Vec::new();
+        for (portal, policy) in self.portals.each() {
+            if let Err(error) = policy {
+                tracing::error!(%portal, %error, "letters wait until the policy is valid");
+                continue;
+            }
+            let queue = Queue::Letters(portal);
+            waiting.extend(self.store.pending_messages(queue, each, now).await?);
+        }
+        waiting.truncate(most);
+        Ok(waiting)
+    }
+
     /// Finishes a batch from any step.
     async fn finish(
         &self,
@@ -169,12 +191,17 @@ impl Printer {
             claims.extend(ids.iter().cloned().zip(try_join_all(claimed).await?));
         }
         let complete = claims.iter().any(|(_, c)| *c == LetterClaim::Closed);
-        let outcomes: Vec<_> = claims
+        let laid_out = claims
             .into_iter()
-            .filter_map(|(id, claim)| self.lay_out(id, claim))
-            .collect();
+            .map(|(id, claim)| self.lay_out(id, claim));
+        let outcomes: Vec<_> = laid_out
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
         if !complete && !outcomes.is_empty() {
             self.print(batch, &outcomes, show).await?;
+        }
+        for outcome in &outcomes {
+            self.report(outcome).await?;
         }
         let now = self.clock.now();
         for outcomes in outcomes.chunks(CONCURRENCY) {
@@ -193,29 +220,67 @@ impl Printer {
         Ok((outcomes.len() - problems, problems))
     }
 
-    fn lay_out(&self, id: MessageId, claim: LetterClaim) -> Option<Outcome> {
+    /// Records on the account that its letter could not be printed, and notifies its owner (ME-08).
+    async fn report(&self, outcome: &Outcome) -> Result<(), PrintError> {
+        let (Err(_), Some(letter)) = (&outcome.page, &outcome.letter) else {
+            return Ok(());
+        };
+        let LetterText::Pin { account, .. } = &letter.says else {
+            return Ok(());
+        };
+        let Ok(Some(policy)) = self.portals.get(letter.portal.as_str()) else {
+            return Ok(());
+        };
+        let origin = Origin {
+            portal: letter.portal.clone(),
+            at: self.clock.now(),
+            source: None,
+        };
+        let mut rng = vestibule_http::app::rng();
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(found) = self.store.account(&letter.portal, account).await? else {
+                return Ok(());
+            };
+            let context = Context::new(policy, &origin, &mut rng);
+            let Some(decision) = activate::letter_not_printed(&found, &outcome.id, context) else {
+                return Ok(());
+            };
+            let scheduled =
+                ScheduledDecision::new(decision, &self.portals).map_err(StoreError::from)?;
+            match self.store.commit(scheduled, &mut rng).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Store(cause)) => return Err(cause.into()),
+                // The account changed at the same time: read it again.
+                Err(CommitError::Stale | CommitError::Taken(_)) => {}
+            }
+        }
+        Err(PrintError::Busy)
+    }
+
+    /// Lays out a letter; `None` if it is not printed with the batch. A policy that became invalid after
+    /// the batch was opened is an error, because the batch must not change.
+    fn lay_out(&self, id: MessageId, claim: LetterClaim) -> Result<Option<Outcome>, PolicyError> {
         let letter = match claim {
             LetterClaim::Taken(letter) => *letter,
             LetterClaim::Unreadable => {
                 let page = Err("the letter can't be read".to_owned());
-                return Some(Outcome {
+                return Ok(Some(Outcome {
                     id,
                     letter: None,
                     page,
-                });
+                }));
             }
-            LetterClaim::Gone | LetterClaim::Closed => return None,
+            LetterClaim::Gone | LetterClaim::Closed => return Ok(None),
         };
-        let page = match self.portals.get(letter.portal.as_str()) {
-            Ok(Some(policy)) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
-            Ok(None) => Err("the portal no longer exists".to_owned()),
-            Err(wrong) => Err(wrong.to_string()),
+        let page = match self.portals.get(letter.portal.as_str())? {
+            Some(policy) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
+            None => Err("the portal no longer exists".to_owned()),
         };
-        Some(Outcome {
+        Ok(Some(Outcome {
             id,
             letter: Some(letter),
             page,
-        })
+        }))
     }
 
     /// Uploads the files of a batch, the manifest last.
@@ -232,7 +297,10 @@ impl Printer {
             csv::Writer::from_writer(Vec::new()),
         );
         manifest.write_record(["batch", "portal", "letter", "page", "kind"])?;
-        problems.write_record(["batch", "portal", "letter", "kind", "reason"])?;
+        let head = [
+            "batch", "portal", "letter", "kind", "account", "record", "reason",
+        ];
+        problems.write_record(head)?;
         let mut pages = Vec::new();
         let mut wrong = 0;
         for Outcome { id, letter, page } in outcomes {
@@ -246,7 +314,23 @@ impl Printer {
                 }
                 Err(reason) => {
                     wrong += 1;
-                    problems.write_record([name.as_str(), portal, id.as_str(), kind, reason])?;
+                    let (account, record) = match letter.as_ref().map(|l| &l.says) {
+                        Some(LetterText::Pin { account, .. }) => (account.as_str(), ""),
+                        Some(LetterText::Notification { provider_id, .. }) => {
+                            ("", provider_id.as_str())
+                        }
+                        None => ("", ""),
+                    };
+                    let row = [
+                        name.as_str(),
+                        portal,
+                        id.as_str(),
+                        kind,
+                        account,
+                        record,
+                        reason,
+                    ];
+                    problems.write_record(row)?;
                 }
             }
         }

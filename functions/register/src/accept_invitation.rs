@@ -5,12 +5,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
+use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::accept_invitation::{self, Standing};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::invite;
 use vestibule_domain::rules::register::Applicant;
 use vestibule_domain::state::account::{Account, PasswordHash};
-use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::audit::{Action, Origin};
 use vestibule_domain::state::invitation::{Invitation, State as InvitationStatus};
 use vestibule_domain::state::session::Token;
 use vestibule_domain::values::ids::AccountId;
@@ -18,9 +20,10 @@ use vestibule_domain::values::text::{Email, Sensitive, Username};
 use vestibule_http::credentials::{self, ParsedAnswer, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit, transact};
+use vestibule_http::secret_check::{self, Described};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, transact};
 
-use crate::look_up_invitation::{find, problem};
+use crate::look_up_invitation::{find, problem, standing};
 use crate::register::{RegistrationResponse, created};
 
 /// The registration of an invited person.
@@ -48,20 +51,22 @@ pub(crate) struct AcceptInvitationRequest {
 
 /// What was loaded for an acceptance.
 enum Found {
-    /// The invitation was accepted by this account with an identical request.
-    Accepted(Box<Account>, Invitation),
+    /// The invitation was accepted by this account with an identical request. Contains the counter of
+    /// attempts at the account's password.
+    Accepted(Box<Account>, Invitation, AttemptKey),
     Open {
         /// The id for the new account.
         id: AccountId,
         hash: PasswordHash,
         token: Token,
         invitation: Invitation,
+        standing: Box<Standing>,
     },
 }
 
 /// Register with an invitation
 ///
-/// Creates an account for an invited person. The administrator who invited them is notified by email
+/// Creates an account for an invited person. The organization's administrators are notified by email
 /// and, on portals that require approval, must approve the account before it has access. A repeated
 /// request with the same password returns the same response.
 #[utoipa::path(
@@ -90,7 +95,11 @@ pub(crate) async fn accept_invitation(
     let password = credentials::new_password(
         "password",
         &request.password,
-        (username.as_ref(), name.as_ref()),
+        credentials::AboutOwner {
+            username: username.as_ref(),
+            name: name.as_ref(),
+            email: email.as_ref(),
+        },
         &policy,
         &mut fields,
     );
@@ -108,14 +117,18 @@ pub(crate) async fn accept_invitation(
             let (token, invitation) = find(app, policy, link).await?;
             if let (InvitationStatus::Accepted { account }, true) =
                 (&invitation.state, invitation.token == token.digest())
-                && let Some(owner) =
+                && let Some((owner, attempts)) =
                     same_person(app, account, (username, password), policy, origin).await?
             {
-                return Ok(Found::Accepted(Box::new(owner), invitation));
+                return Ok(Found::Accepted(Box::new(owner), invitation, attempts));
             }
             // Check the link first, so that an invalid one costs no password hash.
-            invite::usable(&invitation, &token, origin.at)
-                .map_err(|refusal| problem(refusal, policy))?;
+            let refused = |refusal| problem(refusal, policy);
+            invite::usable(&invitation, &token, origin.at).map_err(refused)?;
+            let standing = standing(app, &invitation, policy, origin).await?;
+            standing
+                .check(&invitation, policy, origin.at)
+                .map_err(refused)?;
             let new_hash = || async { credentials::hash(password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
             // The natural id may belong to an account that was renamed.
@@ -129,6 +142,7 @@ pub(crate) async fn accept_invitation(
                 hash,
                 token,
                 invitation,
+                standing: Box::new(standing),
             })
         },
         |found, rng| {
@@ -137,6 +151,7 @@ pub(crate) async fn accept_invitation(
                 hash,
                 token,
                 invitation,
+                standing,
             } = found
             else {
                 return Ok((None, None));
@@ -154,7 +169,7 @@ pub(crate) async fn accept_invitation(
                 id: id.clone(),
             };
             let context = Context::new(policy, origin, rng);
-            invite::accept(invitation, token, applicant, context)
+            accept_invitation::accept(invitation, standing, token, applicant, context)
                 .map(|accepted| (Some(accepted.account), Some(accepted.decision)))
                 .map_err(|refusal| problem(refusal, policy))
         },
@@ -165,7 +180,8 @@ pub(crate) async fn accept_invitation(
             let membership = account.memberships.first();
             Ok(created(&account, membership, policy, origin))
         }
-        (None, Found::Accepted(owner, invitation)) => {
+        (None, Found::Accepted(owner, invitation, attempts)) => {
+            secret_check::record_repeated(app, &owner, Some(attempts), origin).await?;
             let membership = owner.membership(Some(&invitation.organization));
             Ok(created(&owner, membership, policy, origin))
         }
@@ -174,18 +190,19 @@ pub(crate) async fn accept_invitation(
 }
 
 /// Returns the account created with the invitation if the request repeats the registration with the
-/// same password. The password check counts as a sign-in attempt.
+/// same password, and the counter of attempts at it. The password check counts as a sign-in attempt.
 async fn same_person(
     app: &App,
     account: &AccountId,
     (username, password): (&Username, &Sensitive),
     policy: &Policy,
     origin: &Origin,
-) -> Result<Option<Account>, Problem> {
+) -> Result<Option<(Account, AttemptKey)>, Problem> {
     let owner = app.store.account(&policy.portal, account).await?;
     let Some(owner) = owner.filter(|o| o.username.key() == username.key()) else {
         return Ok(None);
     };
-    let right = rate_limit::is_password(app, &owner, password, policy, origin).await?;
-    Ok(right.map(|_| owner))
+    let described = Described::anonymous(Action::AcceptInvitation).on(Some(&owner));
+    let right = secret_check::password(app, &owner, password, described, (policy, origin)).await?;
+    Ok(right.map(|proven| (owner, proven.attempts())))
 }

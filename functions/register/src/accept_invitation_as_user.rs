@@ -1,7 +1,8 @@
 //! `POST /{portal}/me/invitations`: accepts an invitation with an existing account (BL-01, UX-01).
 
 use axum::extract::State;
-use vestibule_domain::rules::invite::{self, Refusal};
+use vestibule_domain::rules::accept_invitation;
+use vestibule_domain::rules::invite::Refusal;
 use vestibule_domain::state::invitation::State as InvitationStatus;
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{
@@ -9,15 +10,13 @@ use vestibule_http::openapi::{
 };
 use vestibule_http::{App, Problem, SignedIn};
 
-use crate::look_up_invitation::{InvitationLinkRequest, find, problem};
-use crate::register_additional_organization::{
-    AdditionalOrganizationResponse, new_membership, require_valid_password,
-};
+use crate::look_up_invitation::{InvitationLinkRequest, find, problem, standing};
+use crate::register_additional_organization::{AdditionalOrganizationResponse, new_membership};
 
 /// Accept an invitation with an existing account
 ///
 /// Adds the caller to the organization that invited them; the invitation must have been sent to the
-/// caller's email address. The administrator who sent it is notified and, on portals that require
+/// caller's email address. The organization's administrators are notified and, on portals that require
 /// approval, must approve the membership before the caller has access. A repeated request returns the
 /// same response.
 #[utoipa::path(
@@ -39,7 +38,6 @@ pub(crate) async fn accept_invitation_as_user(
     RepeatableBody(request, key): RepeatableBody<InvitationLinkRequest>,
 ) -> Result<Created, Problem> {
     let policy = &caller.policy;
-    require_valid_password(&caller)?;
     let (app, caller, link) = (&app, &caller, &request.token);
     let accept = Once {
         caller,
@@ -51,15 +49,16 @@ pub(crate) async fn accept_invitation_as_user(
         |attempt| async move {
             let account = caller.latest(app, attempt).await?;
             let (token, invitation) = find(app, policy, link).await?;
-            Ok((account, token, invitation))
+            let standing = standing(app, &invitation, policy, &caller.origin).await?;
+            Ok((account, token, (invitation, standing)))
         },
-        |(account, token, invitation), rng| {
+        |(account, token, (invitation, standing)), rng| {
             let mine = matches!(&invitation.state, InvitationStatus::Accepted { account: by } if *by == account.id)
                 && invitation.token == token.digest();
             if mine && account.membership(Some(&invitation.organization)).is_some() {
                 return Ok((None, None));
             }
-            invite::accept_as(invitation, token, account, caller.context(rng))
+            accept_invitation::accept_as(invitation, standing, token, account, caller.context(rng))
                 .map(|accepted| (Some(accepted.account), Some(accepted.decision)))
                 .map_err(|refusal| match refusal {
                     Refusal::OtherAddress => {
@@ -70,7 +69,7 @@ pub(crate) async fn accept_invitation_as_user(
                     other => problem(other, policy),
                 })
         },
-        |(before, _, invitation), after| {
+        |(before, _, (invitation, _)), after| {
             let account = after.as_ref().unwrap_or(before);
             let membership = account
                 .membership(Some(&invitation.organization))

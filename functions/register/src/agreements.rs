@@ -17,8 +17,6 @@ use vestibule_http::request::Id;
 use vestibule_http::responses::{NextStepResponse, Page};
 use vestibule_http::{App, Body, Caller, Problem, SignedIn, transact};
 
-use crate::register_additional_organization::require_valid_password;
-
 /// An agreement and its status for the current organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgreementStatusResponse {
@@ -100,7 +98,6 @@ pub(crate) async fn accept(
     Body(request): Body<AcceptAgreementRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
     let policy = &caller.policy;
-    require_valid_password(&caller)?;
     let organization = caller.session.organization.as_ref();
     let (_, account) = transact(
         &app,

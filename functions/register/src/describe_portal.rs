@@ -139,7 +139,7 @@ fn describe(policy: &Policy) -> PortalResponse {
             .password
             .required_characters
             .iter()
-            .map(|k| k.as_str().to_owned())
+            .map(|k| k.into_str().to_owned())
             .collect(),
         security_questions_required: policy
             .security_questions
@@ -156,13 +156,13 @@ fn describe(policy: &Policy) -> PortalResponse {
             .recovery
             .forgot_password
             .iter()
-            .map(|m| m.as_str())
+            .map(|m| m.into_str())
             .collect(),
         forgot_username: policy
             .recovery
             .forgot_username
             .iter()
-            .map(|m| m.as_str())
+            .map(|m| m.into_str())
             .collect(),
         registration_types: policy
             .registration_types
@@ -171,7 +171,7 @@ fn describe(policy: &Policy) -> PortalResponse {
                 id: w.id.to_string(),
                 title: w.title.to_string(),
                 verification_fields: std::iter::once(w.record_type.number_field())
-                    .chain(w.verify.iter().map(|f| f.as_str()))
+                    .chain(w.verify.iter().map(|f| f.into_str()))
                     .map(str::to_owned)
                     .collect(),
                 requires_signing_authority: w.requires_signing_authority,

@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::accept_invitation::Standing;
 use vestibule_domain::rules::invite::{self, Refusal};
+use vestibule_domain::state::audit::Origin;
 use vestibule_domain::state::invitation::Invitation;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::ids::{InvitationId, OrganizationId};
@@ -61,7 +63,12 @@ pub(crate) async fn look_up_invitation(
     Body(request): Body<InvitationLinkRequest>,
 ) -> Result<Json<InvitationLinkResponse>, Problem> {
     let (token, invitation) = find(&app, &policy, &request.token).await?;
-    invite::usable(&invitation, &token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
+    let refused = |refusal| problem(refusal, &policy);
+    invite::usable(&invitation, &token, origin.at).map_err(refused)?;
+    let standing = standing(&app, &invitation, &policy, &origin).await?;
+    standing
+        .check(&invitation, &policy, origin.at)
+        .map_err(refused)?;
     Ok(Json(InvitationLinkResponse {
         organization: invitation.organization_name,
         inviter: invitation.inviter,
@@ -92,6 +99,17 @@ pub(crate) async fn find(
     Ok((token, invitation))
 }
 
+/// Loads what the invitation is worth now (SE-02).
+pub(crate) async fn standing(
+    app: &App,
+    invitation: &Invitation,
+    policy: &Policy,
+    origin: &Origin,
+) -> Result<Standing, Problem> {
+    let today = policy.today(origin.at);
+    Ok(app.store.invitation_standing(invitation, today).await?)
+}
+
 /// Converts a refusal to a problem.
 pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let ask = "Ask the administrator who invited you to send a new invitation.";
@@ -113,6 +131,12 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "invitation-revoked",
             "Invitation withdrawn",
             "This invitation was withdrawn. Contact the administrator who invited you.".into(),
+        ),
+        Refusal::WithoutStanding => (
+            StatusCode::GONE,
+            "invitation-revoked",
+            "Invitation withdrawn",
+            "This invitation is no longer valid. Ask an administrator of the organization to send a new one.".into(),
         ),
         Refusal::OtherAddress => {
             return Problem::invalid_field(

@@ -6,19 +6,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::future;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, RegistrationType};
+use vestibule_domain::decision::AttemptKey;
+use vestibule_domain::policy::{ChosenBy, LetterAddress, Policy, RecordedBy, RegistrationType};
 use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::rules::register::{
-    self as rules, Applicant, Refusal, Registered, Registration,
+    self as rules, Applicant, ExistingOrganization, Refusal, Registered, Registration,
 };
-use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::account::{Account, PasswordHash, Status};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::state::follow_up::Manager;
 use vestibule_domain::state::membership::Membership;
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
@@ -28,8 +31,8 @@ use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
+use vestibule_http::secret_check::{self, Comparer, Described, Proven, Scene};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, responses, transact, verification};
-use vestibule_secrets::Verified;
 
 /// A registration against the plan's records.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -66,6 +69,9 @@ pub(crate) struct RegistrationRequest {
     accepted_agreements: BTreeMap<String, String>,
 }
 
+/// The step under which attempts to verify a registration are counted.
+pub(crate) const STEP: &str = "register";
+
 /// A completed registration.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RegistrationResponse {
@@ -100,18 +106,13 @@ struct Parsed<'a> {
     accepted_agreements: BTreeMap<String, String>,
 }
 
-/// What was loaded for a registration.
-enum Found {
-    /// The record is already registered by this account.
-    Registered(Box<Account>, PlanRecord),
-    Open {
-        /// The id for the new account.
-        id: AccountId,
-        hash: PasswordHash,
-        /// The organization that was already created from the record.
-        organization: Option<Box<Organization>>,
-        record: Option<PlanRecord>,
-    },
+/// The record that matched a registration.
+enum Matched {
+    /// Nobody has registered with it yet.
+    Open(PlanRecord),
+    /// This account registered with it, by an identical request. Contains the counter of attempts at the
+    /// account's password.
+    Registered(Box<Account>, PlanRecord, AttemptKey),
 }
 
 /// Register against the plan's records
@@ -139,29 +140,33 @@ pub(crate) async fn register(
 ) -> Result<Response, Problem> {
     let mut rng = app.rng();
     let parsed = parse(&request, &policy, &mut rng)?;
-    let attempts = verification::count(&app, &parsed.record, "register", &origin, &policy).await?;
-
     let (app, policy, origin, parsed) = (&app, &*policy, &origin, &parsed);
+    let checked = check(app, parsed, (policy, origin)).await?;
+    let (matched, proven) = match checked {
+        Some((Matched::Open(record), proven)) => (record, proven),
+        Some((Matched::Registered(owner, record, attempts), _)) => {
+            return repeated(app, &owner, (&record, attempts), (policy, origin)).await;
+        }
+        None => return Err(problem(&Refusal::NotMatched, policy)),
+    };
+    let matched = &matched;
     let hash = &OnceCell::new();
     let (state, registered) = transact(
         app,
         |attempt| async move {
-            let records = app.store.plan_records(&parsed.record).await?;
-            let matched = verification::find(app, &records, &parsed.verification);
-            let owner =
-                matched.and_then(|r| r.claimed_by(&policy.portal, parsed.registration_type));
-            let natural = Account::natural_id(&policy.portal, &parsed.username.key());
-            if matched.is_none() || owner.is_some() {
-                // Both refusals read one more item, so that they take the same time (UX-09).
-                let owner = app
-                    .store
-                    .account(&policy.portal, owner.unwrap_or(&natural))
-                    .await?;
-                if let (Some(owner), Some(matched)) = (owner, matched) {
-                    return Ok(Found::Registered(Box::new(owner), matched.clone()));
-                }
+            let record = match attempt.is_first {
+                true => Some(matched.clone()),
+                false => secret_check::reload(app, matched).await?,
+            };
+            let claimed = record
+                .as_ref()
+                .and_then(|r| r.claimed_by(&policy.portal, parsed.registration_type));
+            if let (Some(owner), false) = (claimed, attempt.is_first) {
+                // Another registration with the record was committed first, perhaps by the same request.
+                let owner = app.store.account(&policy.portal, owner).await?;
+                return raced(app, owner, parsed, (policy, origin)).await;
             }
-            let organization = existing_organization(app, matched, policy).await?;
+            let organization = Existing::of(app, record.as_ref(), policy, origin).await?;
             let new_hash =
                 || async { credentials::hash(&parsed.password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
@@ -169,13 +174,13 @@ pub(crate) async fn register(
             let id = if attempt.is_account_id_taken {
                 AccountId::random(&mut app.rng())
             } else {
-                natural
+                Account::natural_id(&policy.portal, &parsed.username.key())
             };
             Ok(Found::Open {
                 id,
                 hash,
                 organization: organization.map(Box::new),
-                record: matched.cloned(),
+                record,
             })
         },
         |found, rng| {
@@ -206,13 +211,13 @@ pub(crate) async fn register(
                 designated_address: parsed.postal_address.clone(),
                 pin: fresh_pin(app, parsed.registration_type, policy, rng),
                 organization: OrganizationId::random(rng),
-                existing_organization: organization.as_deref(),
+                existing_organization: organization.as_deref().map(Existing::as_rule),
             };
             let context = Context::new(policy, origin, rng);
             Ok(
                 match rules::register(record.as_ref(), registration, context) {
                     Ok(Registered { account, decision }) => {
-                        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
+                        let decision = decision.change(Change::ForgetAttempts(proven.attempts()));
                         (Some(Ok(account)), Some(decision))
                     }
                     Err(refusal) => (Some(Err(refusal)), None),
@@ -221,29 +226,159 @@ pub(crate) async fn register(
         },
     )
     .await?;
-    let context = Context::new(policy, origin, &mut rng);
     match (registered, state) {
         (Some(Ok(account)), _) => {
             let membership = account.memberships.first();
             Ok(created(&account, membership, policy, origin))
         }
-        (Some(Err(refusal)), _) => Err(refused(app, &refusal, Actor::Unknown, context).await?),
-        (None, Found::Registered(owner, record)) => {
-            again(app, &owner, &record, parsed, context).await
+        (Some(Err(refusal)), _) => {
+            let context = Context::new(policy, origin, &mut rng);
+            Err(refused(app, &refusal, Actor::Unknown, context).await?)
         }
-        (None, Found::Open { .. }) => Err(Problem::internal("a registration was not decided")),
+        (None, Found::Registered(owner, attempts)) => {
+            repeated(app, &owner, (matched, attempts), (policy, origin)).await
+        }
+        (None, Found::Taken | Found::Open { .. }) => {
+            Err(problem(&Refusal::AlreadyRegistered, policy))
+        }
     }
 }
 
-/// Loads the organization that was already created from the record (EX-03).
-pub(crate) async fn existing_organization(
+/// What was loaded for a registration with a record that matched.
+enum Found {
+    Open {
+        /// The id for the new account.
+        id: AccountId,
+        hash: PasswordHash,
+        /// The organization that was already created from the record.
+        organization: Option<Box<Existing>>,
+        /// `None` if the record changed after it matched.
+        record: Option<PlanRecord>,
+    },
+    /// A duplicate of this request registered first. Contains the counter of attempts at the password.
+    Registered(Box<Account>, AttemptKey),
+    /// Somebody else registered first. This is on the audit trail.
+    Taken,
+}
+
+/// Checks the facts and, if the record is already registered, the owner's password, because a repeated
+/// request gets the same response. Any other request is refused, with the same work (UX-09). An attempt at
+/// the password counts as one to sign in.
+async fn check(
     app: &App,
-    record: Option<&PlanRecord>,
-    policy: &Policy,
-) -> Result<Option<Organization>, Problem> {
-    match record.and_then(|r| r.organization(&policy.portal)) {
-        Some(id) => Ok(app.store.organization(&policy.portal, id).await?),
-        None => Ok(None),
+    parsed: &Parsed<'_>,
+    (policy, origin): Scene<'_>,
+) -> Result<Option<(Matched, Proven)>, Problem> {
+    let limit = &policy.rate_limits.registration;
+    let counters = secret_check::verification_counters(&parsed.record, STEP, (policy, origin));
+    let described = future::ready(Ok(Described::anonymous(Action::Register)));
+    let compare = async |comparer: Comparer<'_>| {
+        let records = app.store.plan_records(&parsed.record).await?;
+        let matched = comparer.find_record(&records, &parsed.verification);
+        let owner = matched.and_then(|r| r.claimed_by(&policy.portal, parsed.registration_type));
+        if let (Some(open), None) = (matched, owner) {
+            return Ok(Ok(Matched::Open(open.clone())));
+        }
+        let nobody = Account::natural_id(&policy.portal, &parsed.username.key());
+        let found = app
+            .store
+            .account(&policy.portal, owner.unwrap_or(&nobody))
+            .await?;
+        let owner = found.filter(|_| owner.is_some());
+        let right = comparer
+            .password(
+                owner.as_ref(),
+                &secret_check::nobody(&parsed.record.number),
+                &parsed.password,
+            )
+            .await?;
+        Ok(match (matched, owner, right) {
+            (Some(record), Some(owner), Some(right)) if is_same_person(&owner, parsed, policy) => {
+                let owner = Box::new(owner);
+                Ok(Matched::Registered(owner, record.clone(), right.attempts))
+            }
+            (Some(_), ..) => Err(Refusal::AlreadyRegistered.into_str()),
+            (None, ..) => Err(Refusal::NotMatched.into_str()),
+        })
+    };
+    let checked = secret_check::check(app, &counters, (policy, origin), described, compare).await?;
+    checked.within(limit, policy)
+}
+
+/// Decides on a registration whose record somebody registered with first.
+async fn raced(
+    app: &App,
+    owner: Option<Account>,
+    parsed: &Parsed<'_>,
+    (policy, origin): Scene<'_>,
+) -> Result<Found, Problem> {
+    let Some(owner) = owner.filter(|o| is_same_person(o, parsed, policy)) else {
+        return Ok(Found::Taken);
+    };
+    let described = Described::anonymous(Action::Register);
+    let right = secret_check::password(app, &owner, &parsed.password, described, (policy, origin));
+    Ok(match right.await? {
+        Some(proven) => Found::Registered(Box::new(owner), proven.attempts()),
+        None => Found::Taken,
+    })
+}
+
+/// Returns whether a request has the username and email address of the account that registered with the
+/// record.
+fn is_same_person(owner: &Account, parsed: &Parsed<'_>, policy: &Policy) -> bool {
+    let is_same_name = policy.username.chosen_by == ChosenBy::System
+        || owner.username.key() == parsed.username.key();
+    is_same_name && owner.email.key() == parsed.email.key() && owner.status == Status::Active
+}
+
+/// Records that a registration was repeated and returns the same response.
+async fn repeated(
+    app: &App,
+    owner: &Account,
+    (record, attempts): (&PlanRecord, AttemptKey),
+    (policy, origin): Scene<'_>,
+) -> Result<Response, Problem> {
+    secret_check::record_repeated(app, owner, Some(attempts), origin).await?;
+    let membership = owner
+        .memberships
+        .iter()
+        .find(|m| m.record.as_ref() == Some(&record.key));
+    Ok(created(owner, membership, policy, origin))
+}
+
+/// The organization that was already created from a record (EX-03), and everyone who manages it.
+pub(crate) struct Existing {
+    organization: Organization,
+    managers: Vec<Manager>,
+}
+
+impl Existing {
+    /// Loads both in one round trip.
+    pub(crate) async fn of(
+        app: &App,
+        record: Option<&PlanRecord>,
+        policy: &Policy,
+        origin: &Origin,
+    ) -> Result<Option<Self>, Problem> {
+        let Some(id) = record.and_then(|r| r.organization(&policy.portal)) else {
+            return Ok(None);
+        };
+        let today = policy.today(origin.at);
+        let (organization, managers) = app
+            .store
+            .organization_with_managers(&policy.portal, id, today)
+            .await?;
+        Ok(organization.map(|organization| Self {
+            organization,
+            managers,
+        }))
+    }
+
+    pub(crate) fn as_rule(&self) -> ExistingOrganization<'_> {
+        ExistingOrganization {
+            organization: &self.organization,
+            managers: &self.managers,
+        }
     }
 }
 
@@ -256,37 +391,6 @@ pub(crate) fn fresh_pin(
 ) -> Option<FreshCode> {
     let pin = policy.pin.as_ref().filter(|_| registration_type.pin)?;
     Some(app.fresh_pin(pin.digits.get(), rng))
-}
-
-/// Handles a record that is already registered. A repeated request with the same username, password
-/// and email address gets the same response; any other request is refused.
-async fn again(
-    app: &App,
-    owner: &Account,
-    record: &PlanRecord,
-    parsed: &Parsed<'_>,
-    context: Context<'_>,
-) -> Result<Response, Problem> {
-    let hash = owner.password.as_ref().map(|p| &p.hash);
-    let right = !matches!(
-        app.hasher.verify(&parsed.password, hash).await,
-        Verified::Wrong
-    );
-    let same_name = context.policy.username.chosen_by == vestibule_domain::policy::ChosenBy::System
-        || owner.username.key() == parsed.username.key();
-    if right
-        && same_name
-        && owner.email.key() == parsed.email.key()
-        && owner.status == vestibule_domain::state::account::Status::Active
-    {
-        let membership = owner
-            .memberships
-            .iter()
-            .find(|m| m.record.as_ref() == Some(&record.key));
-        return Ok(created(owner, membership, context.policy, context.origin));
-    }
-    let refusal = Refusal::AlreadyRegistered;
-    Err(refused(app, &refusal, Actor::Unknown, context).await?)
 }
 
 /// Builds the `201 Created` response for an account and its membership.
@@ -341,9 +445,14 @@ pub(crate) async fn refused_as(
         origin,
         mut rng,
     } = context;
-    let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
+    let audit = AuditEvent::refused(origin, actor, action, refusal.into_str(), rng);
     app.commit(Decision::recording(audit), &mut rng).await?;
-    Ok(match refusal {
+    Ok(problem(refusal, policy))
+}
+
+/// Converts a refusal to a problem.
+pub(crate) fn problem(refusal: &Refusal, policy: &Policy) -> Problem {
+    match refusal {
         Refusal::NotOpen(ineligible_message) => Problem::new(
             StatusCode::FORBIDDEN,
             "not-open",
@@ -368,7 +477,7 @@ pub(crate) async fn refused_as(
             )
             .with_help(policy)
         }
-    })
+    }
 }
 
 fn parse<'a>(
@@ -385,7 +494,11 @@ fn parse<'a>(
     let password = credentials::new_password(
         "password",
         &request.password,
-        (username.as_ref(), name.as_ref()),
+        credentials::AboutOwner {
+            username: username.as_ref(),
+            name: name.as_ref(),
+            email: email.as_ref(),
+        },
         policy,
         &mut fields,
     );
@@ -468,7 +581,7 @@ pub(crate) fn parse_terms(
             .as_ref()
             .is_some_and(|p| p.address == LetterAddress::Designated);
     match (address, designates) {
-        (Some(given), true) => credentials::postal_address(given, addressee, fields),
+        (Some(given), true) => credentials::postal_address(given, addressee, policy, fields),
         (None, true) => {
             fields.push(
                 "postal_address",

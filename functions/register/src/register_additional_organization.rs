@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Change;
 use vestibule_domain::policy::RegistrationType;
-use vestibule_domain::rules::next_step::{NextStep, next_step};
-use vestibule_domain::rules::register::{self as rules, Further, Registered};
+use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::rules::register::{self as rules, Further, Refusal, Registered};
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::Actor;
+use vestibule_domain::state::audit::{Action, Actor};
 use vestibule_domain::state::membership::Membership;
 use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
 use vestibule_domain::values::ids::OrganizationId;
@@ -19,12 +19,13 @@ use vestibule_domain::values::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
 use vestibule_http::idempotency::Created;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::secret_check::{self, Described};
 use vestibule_http::{
     App, Body, Caller, FieldErrors, Problem, SignedIn, responses, transact, verification,
 };
 
 use crate::register::{
-    existing_organization, fresh_pin, parse_registration_type, parse_terms, refused,
+    Existing, STEP, fresh_pin, parse_registration_type, parse_terms, problem, refused,
 };
 
 /// The registration of an additional organization.
@@ -97,16 +98,23 @@ pub(crate) async fn register_additional_organization(
     Body(request): Body<AdditionalOrganizationRequest>,
 ) -> Result<Created, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    require_valid_password(&caller)?;
     let parsed = parse(&request, &caller)?;
-    let attempts = verification::count(&app, &parsed.record, "register", origin, policy).await?;
     let (app, caller, parsed) = (&app, &caller, &parsed);
     let registration_type = parsed.registration_type;
-    let (_, registered) = transact(
+    let described = Described::by(caller, Action::RegisterFurther);
+    let entered = (&parsed.record, &parsed.verification);
+    let checked =
+        secret_check::verification(app, entered, STEP, described, (policy, origin)).await?;
+    let (matched, proven) = checked.ok_or_else(|| problem(&Refusal::NotMatched, policy))?;
+    let matched = &matched;
+    let ((.., repeated, _), registered) = transact(
         app,
         |attempt| async move {
             let mut account = caller.latest(app, attempt).await?;
-            let mut record = matching(app, parsed).await?;
+            let mut record = match attempt.is_first {
+                true => Some(matched.clone()),
+                false => secret_check::reload(app, matched).await?,
+            };
             let theirs = record
                 .as_ref()
                 .and_then(|r| r.claimed_by(&account.portal, registration_type));
@@ -116,14 +124,14 @@ pub(crate) async fn register_additional_organization(
             if attempt.is_first && theirs == Some(&account.id) && !is_own {
                 // A duplicate of this request was committed after the account was read.
                 account = caller.reload(app).await?;
-                record = matching(app, parsed).await?;
+                record = secret_check::reload(app, matched).await?;
             }
             let repeated = record
                 .as_ref()
                 .and_then(|r| own(&account, r, registration_type));
             let organization = match repeated {
                 Some(_) => None,
-                None => existing_organization(app, record.as_ref(), policy).await?,
+                None => Existing::of(app, record.as_ref(), policy, origin).await?,
             };
             let repeated = repeated.cloned();
             Ok((account, record, repeated, organization))
@@ -138,14 +146,14 @@ pub(crate) async fn register_additional_organization(
                 designated_address: parsed.postal_address.clone(),
                 pin: fresh_pin(app, registration_type, policy, rng),
                 organization: OrganizationId::random(rng),
-                existing_organization: organization.as_ref(),
+                existing_organization: organization.as_ref().map(Existing::as_rule),
             };
             let context = caller.context(rng);
             match rules::register_further(account, record.as_ref(), further, context) {
                 Ok(Registered { account, decision }) => {
                     let membership = account.memberships.last().cloned();
                     let membership = membership.ok_or_else(Problem::conflict)?;
-                    let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
+                    let decision = decision.change(Change::ForgetAttempts(proven.attempts()));
                     Ok((Ok((account, membership)), Some(decision)))
                 }
                 Err(refusal) => Ok((Err(refusal), None)),
@@ -154,29 +162,17 @@ pub(crate) async fn register_additional_organization(
     )
     .await?;
     match registered {
-        Ok((account, membership)) => new_membership(&account, &membership, caller),
+        Ok((account, membership)) => {
+            if repeated.is_some() {
+                secret_check::record_repeated(app, &account, None, origin).await?;
+            }
+            new_membership(&account, &membership, caller)
+        }
         Err(refusal) => {
             let actor = Actor::Account(caller.account.id.clone());
             Err(refused(app, &refusal, actor, caller.context(&mut app.rng())).await?)
         }
     }
-}
-
-/// Rejects a caller whose password has expired; they must choose a new one first (AG-02).
-///
-/// # Errors
-/// A problem that asks the caller to change the password.
-pub(crate) fn require_valid_password(caller: &Caller) -> Result<(), Problem> {
-    match caller.next_step {
-        Some(step @ NextStep::ChangePassword) => Err(Problem::next_step(step, &caller.policy)),
-        _ => Ok(()),
-    }
-}
-
-/// Loads the plan record that matches the verification.
-async fn matching(app: &App, parsed: &Parsed<'_>) -> Result<Option<PlanRecord>, Problem> {
-    let records = app.store.plan_records(&parsed.record).await?;
-    Ok(verification::find(app, &records, &parsed.verification).cloned())
 }
 
 /// Returns the membership that the account already has for this record and registration type, so that

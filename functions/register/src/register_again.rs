@@ -8,21 +8,20 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::RegistrationType;
 use vestibule_domain::rules::campaign::{self, Refusal};
 use vestibule_domain::rules::next_step::NextStep;
 use vestibule_domain::rules::register;
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::state::membership::Membership;
-use vestibule_domain::state::record::{RecordKey, Verification};
+use vestibule_domain::state::record::PlanRecord;
 use vestibule_domain::{Change, Decision};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
+use vestibule_http::secret_check::{self, Described, Proven};
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact, verification};
 
-use crate::register::refused_as;
-use crate::register_additional_organization::require_valid_password;
+use crate::register::{STEP, problem as register_problem, refused_as};
 
 /// A repeated registration. The caller is signed in, so it has no name and no password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -61,7 +60,6 @@ pub(crate) async fn register_again(
     Body(request): Body<ReregistrationRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    require_valid_password(&caller)?;
     let working_for = caller.session.organization.as_ref();
     let (app, caller, request) = (&app, &caller, &request);
     let parsed = &OnceCell::new();
@@ -77,20 +75,18 @@ pub(crate) async fn register_again(
                 return Ok((account, None));
             }
             // Parsed and counted as an attempt only once.
-            let verification = parsed
+            let verified = parsed
                 .get_or_try_init(|| async {
                     match asked {
-                        true => parse(app, request, membership, caller).await,
+                        true => verify(app, request, membership, caller).await,
                         false => Ok(None),
                     }
                 })
                 .await?
                 .as_ref();
-            let matched = match verification {
-                Some((key, verification, _)) => {
-                    let records = app.store.plan_records(key).await?;
-                    verification::find(app, &records, verification).cloned()
-                }
+            let matched = match verified {
+                Some((record, _)) if attempt.is_first => Some(record.clone()),
+                Some((record, _)) => secret_check::reload(app, record).await?,
                 None => None,
             };
             let organization = match &membership.organization {
@@ -114,8 +110,8 @@ pub(crate) async fn register_again(
             Ok(match decided {
                 Ok((after, decision)) => {
                     let decision = match parsed.get().and_then(Option::as_ref) {
-                        Some((.., attempts)) => {
-                            decision.change(Change::ForgetAttempts(attempts.clone()))
+                        Some((_, proven)) => {
+                            decision.change(Change::ForgetAttempts(proven.attempts()))
                         }
                         None => decision,
                     };
@@ -132,14 +128,14 @@ pub(crate) async fn register_again(
     }
 }
 
-/// Parses the verification and counts it as an attempt; `None` for users who were added by an
-/// organization.
-async fn parse(
+/// Parses and checks the verification. Returns the record that matches; `None` for users who were added by
+/// an organization, and when the deadline has passed.
+async fn verify(
     app: &App,
     request: &ReregistrationRequest,
     membership: &Membership,
     caller: &Caller,
-) -> Result<Option<(RecordKey, Verification, AttemptKey)>, Problem> {
+) -> Result<Option<(PlanRecord, Proven)>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     let mut fields = FieldErrors::default();
     let registration_type: Option<&RegistrationType> = membership
@@ -167,8 +163,16 @@ async fn parse(
         &mut fields,
     );
     let (key, verification) = fields.into_result(verification)?;
-    let attempts = verification::count(app, &key, "register", origin, policy).await?;
-    Ok(Some((key, verification, attempts)))
+    let today = policy.today(origin.at);
+    if campaign::call(membership, policy, today).is_some_and(|call| call.is_over(today)) {
+        return Ok(None);
+    }
+    let described = Described::by(caller, Action::RegisterAgain);
+    let entered = (&key, &verification);
+    let checked =
+        secret_check::verification(app, entered, STEP, described, (policy, origin)).await?;
+    let refused = || register_problem(&register::Refusal::NotMatched, policy);
+    checked.map(Some).ok_or_else(refused)
 }
 
 /// Records the refusal on the audit trail and returns it as a problem.
@@ -195,7 +199,7 @@ async fn problem(
         &caller.origin,
         actor,
         Action::RegisterAgain,
-        refusal.reason(),
+        refusal.into_str(),
         rng,
     );
     let audit = audit.for_organization(caller.session.organization.as_ref());

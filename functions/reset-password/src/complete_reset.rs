@@ -3,21 +3,24 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::Decision;
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::recover::{self, Evidence};
-use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
-use vestibule_domain::values::text::Username;
+use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
+use vestibule_domain::state::audit::Action;
+use vestibule_domain::values::text::{Sensitive, Username};
 use vestibule_http::credentials::{self, HintAnswerFields, QuestionAnswerFields, parse_answer};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
+use vestibule_http::secret_check::{self, Comparer, Counter, Described, Proven, Scene};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
 use vestibule_store::CommitError;
+use vestibule_store::attempts::AttemptKind;
 
 use crate::look_up_reset::account_of;
-use crate::{count, refused};
+use crate::refused;
 
 /// The evidence of the user's identity and the new password. `POST /{portal}/password-resets` returns
 /// what is required.
@@ -125,18 +128,7 @@ pub(crate) async fn complete_reset(
         (None, Some(token)) => token.locator().to_owned(),
         (None, None) => String::new(),
     };
-    let attempts = count(&app, rate_limit::RESET, &subject, &origin, &policy).await?;
-    let account = match (&username, &token) {
-        (Some(name), _) => {
-            app.store
-                .account_by_username(&policy.portal, &name.key())
-                .await?
-        }
-        (None, Some(token)) => account_of(&app, &policy, token).await?,
-        (None, None) => None,
-    };
     let mut rng = app.rng();
-    let hash = credentials::hash(&password, &app, &mut rng).await;
     let evidence = Evidence {
         token,
         answers: answers
@@ -145,50 +137,86 @@ pub(crate) async fn complete_reset(
             .collect(),
         hint,
     };
-    let verify = |stored: &_, entered: &_| {
-        account
-            .as_ref()
-            .is_some_and(|a| credentials::is_answer(stored, entered, &a.id, &app))
-    };
+    let (app, policy, origin) = (&app, &*policy, &origin);
+    let by = (username.as_ref(), subject.as_str());
+    let entered = (&evidence, &password);
+    let proven = check(app, by, entered, (policy, origin)).await?;
+    let ((account, hash), proven) = proven.ok_or_else(|| refused(policy))?;
     let decision = recover::reset_password(
-        account.as_ref(),
-        &evidence,
-        verify,
+        &account,
         hash,
-        attempts,
-        Context::new(&policy, &origin, &mut rng),
+        proven.attempts(),
+        Context::new(policy, origin, &mut rng),
     );
-    let (Some(account), Some(decision)) = (&account, decision) else {
-        let mut audit = AuditEvent::refused(
-            &origin,
-            Actor::Unknown,
-            Action::ResetPassword,
-            "not_proved",
-            &mut rng,
-        );
-        audit.object = account.map(|a| a.id.to_string());
-        app.commit(Decision::recording(audit), &mut rng).await?;
-        return Err(refused(&policy));
-    };
     // Check the password against the account only after identity is confirmed, so that a fault reveals
     // nothing to others.
     let mut fields = FieldErrors::default();
     credentials::new_password(
         "new_password",
         &request.new_password,
-        (Some(&account.username), Some(&account.name)),
-        &policy,
+        &account,
+        policy,
         &mut fields,
     );
-    fields.into_result(Some(()))?;
-    credentials::not_used_before("new_password", &password, account, &app).await?;
+    if let Err(problem) = fields.into_result(Some(())) {
+        proven.refuse(app, "password_not_allowed").await?;
+        return Err(problem);
+    }
+    credentials::not_used_before("new_password", &password, &account, &proven, app).await?;
     match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(Json(CompletePasswordResetResponse {
             username: account.username.to_string(),
         })),
         // The link was used or the account changed at the same time. Not tried again: the attempt was
         // counted for the evidence that was compared.
-        Err(CommitError::Stale) => Err(refused(&policy)),
+        Err(CommitError::Stale) => Err(refused(policy)),
         Err(other) => Err(other.into()),
     }
+}
+
+/// Checks what proves that the person is the account's owner. Returns the account and the hash of the new
+/// password if everything matches; the work is the same if it does not (UX-09).
+async fn check(
+    app: &App,
+    (username, subject): (Option<&Username>, &str),
+    (evidence, password): (&Evidence, &Sensitive),
+    (policy, origin): Scene<'_>,
+) -> Result<Option<((Account, PasswordHash), Proven)>, Problem> {
+    let limit = &policy.rate_limits.sign_in;
+    let counters = [
+        Counter {
+            kind: AttemptKind::Recovery,
+            subject: rate_limit::subject_of(rate_limit::RESET, policy, subject),
+            limit: rate_limit::limits(limit).0,
+        },
+        Counter::source(rate_limit::RESET, limit, (policy, origin)),
+    ];
+    let account = OnceCell::new();
+    let load = async {
+        let found: &Option<Account> = account
+            .get_or_try_init(async || match (username, &evidence.token) {
+                (Some(name), _) => Ok(app
+                    .store
+                    .account_by_username(&policy.portal, &name.key())
+                    .await?),
+                (None, Some(token)) => account_of(app, policy, token).await,
+                (None, None) => Ok(None),
+            })
+            .await?;
+        Ok(Described::anonymous(Action::ResetPassword).on(found.as_ref()))
+    };
+    let compare = async |comparer: Comparer<'_>| {
+        let hash = credentials::hash(password, app, &mut app.rng()).await;
+        let found = account.get().and_then(Option::as_ref);
+        let is_proved = |account: &&Account| {
+            let verify = |stored: &QuestionAnswer, entered: &Sensitive| {
+                comparer.is_answer(stored, &account.id, entered)
+            };
+            recover::is_proved(account, evidence, verify, policy, origin)
+        };
+        let proved = found.filter(is_proved).cloned();
+        Ok(proved.map(|account| (account, hash)).ok_or("not_proved"))
+    };
+    let checked = secret_check::check(app, &counters, (policy, origin), load, compare).await?;
+    checked.within(limit, policy)
 }

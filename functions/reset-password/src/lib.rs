@@ -13,15 +13,12 @@ mod start_username_recovery;
 
 use axum::http::StatusCode;
 use axum::middleware;
-use data_encoding::BASE64URL_NOPAD;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
-use vestibule_domain::values::text::Sensitive;
 use vestibule_http::router::in_least_time;
 use vestibule_http::{App, Problem, rate_limit};
-use vestibule_secrets::Purpose;
 use vestibule_store::attempts::AttemptKind;
 
 vestibule_http::routes! {
@@ -53,34 +50,38 @@ async fn count(
 }
 
 /// Returns the account's security questions. A name without an account gets questions chosen by a keyed
-/// hash, so that they stay the same for that name.
+/// hash, so that they stay the same for that name. Both are in the order of the policy, so that the order
+/// does not reveal whether there is an account (UX-09).
 fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account>) -> Vec<String> {
     let Some(asked) = &policy.security_questions else {
         return Vec::new();
     };
-    if let Some(account) = account.filter(|a| !a.security_answers.is_empty()) {
-        return account
-            .security_answers
-            .iter()
-            .map(|a| a.question.clone())
-            .collect();
-    }
-    let mut all: Vec<_> = asked
-        .questions
-        .iter()
-        .map(|q| {
-            let rank = app.keyring().mac(
-                Purpose::SecurityAnswer,
-                &format!("nobody/{}/{subject}", policy.portal),
-                &Sensitive::new(q.as_str()),
-            );
-            (BASE64URL_NOPAD.encode(&rank.code), q.to_string())
+    let offered = asked.questions.iter().map(|q| q.as_str());
+    let mut ranked: Vec<_> = offered
+        .clone()
+        .map(|question| {
+            let context = format!("nobody/{}/{subject}", policy.portal);
+            (app.keyed_digest(&context, question), question)
         })
         .collect();
-    all.sort();
-    all.into_iter()
-        .take(asked.required.get() as usize)
-        .map(|(_, q)| q)
+    ranked.sort_by(|a, b| a.0.cmp(&b.0));
+    ranked.truncate(asked.required.get() as usize);
+    let decoys: Vec<_> = ranked.iter().map(|(_, question)| *question).collect();
+    let own = account.map(|a| a.security_answers.iter().map(|a| a.question.as_str()));
+    let shown: Vec<_> = own
+        .map(Iterator::collect)
+        .filter(|own: &Vec<_>| !own.is_empty())
+        .unwrap_or(decoys);
+    // A question that the policy no longer offers comes last.
+    let left = shown
+        .iter()
+        .copied()
+        .filter(|q| !offered.clone().any(|o| o == *q));
+    offered
+        .clone()
+        .filter(|q| shown.contains(q))
+        .chain(left)
+        .map(str::to_owned)
         .collect()
 }
 
@@ -110,5 +111,5 @@ fn unsupported(policy: &Policy) -> Problem {
 
 /// Returns the API names of recovery methods.
 fn names(means: &std::collections::BTreeSet<RecoveryMeans>) -> Vec<&'static str> {
-    means.iter().map(|m| m.as_str()).collect()
+    means.iter().map(|m| m.into_str()).collect()
 }

@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::rules::recover::{self, Evidence};
+use vestibule_domain::state::account::QuestionAnswer;
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::values::text::Sensitive;
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
+use vestibule_http::secret_check::{self, Comparer, Described};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 
 use crate::refused;
-use crate::start_username_recovery::find;
+use crate::start_username_recovery::{claimant, counters, parse};
 
 /// The facts that identify a person, and the answers to their security questions.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -60,17 +64,13 @@ pub(crate) async fn recover_username(
     let mut fields = FieldErrors::default();
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let answers = fields.into_result(answers)?;
-    let (_, account) = find(
-        &app,
-        &policy,
-        &origin,
-        (
-            &request.registration_type,
-            &request.verification,
-            &request.first_name,
-        ),
-    )
-    .await?;
+    let given = (
+        request.registration_type.as_str(),
+        &request.verification,
+        request.first_name.as_str(),
+    );
+    let (app, policy, origin) = (&app, &*policy, &origin);
+    let claim = parse(policy, given)?;
     let evidence = Evidence {
         answers: answers
             .into_iter()
@@ -78,33 +78,27 @@ pub(crate) async fn recover_username(
             .collect(),
         ..Evidence::default()
     };
-    let mut rng = app.rng();
-    let proved = account.filter(|a| {
-        let verify = |stored: &_, entered: &_| credentials::is_answer(stored, entered, &a.id, &app);
-        recover::may_read_username(a, &evidence, verify, &policy, &origin)
-    });
-    let audit = match &proved {
-        Some(account) => AuditEvent::done(
-            &origin,
-            Actor::Account(account.id.clone()),
-            Action::RecoverUsername,
-            &mut rng,
-        )
-        .on(account.id.as_str()),
-        None => AuditEvent::refused(
-            &origin,
-            Actor::Unknown,
-            Action::RecoverUsername,
-            "not_proved",
-            &mut rng,
-        ),
+    let counters = counters(&claim, (policy, origin));
+    let described = future::ready(Ok(Described::anonymous(Action::RecoverUsername)));
+    let compare = async |comparer: Comparer<'_>| {
+        let account = claimant(app, &comparer, &claim, policy).await?;
+        let account = account.filter(|account| {
+            let verify = |stored: &QuestionAnswer, entered: &Sensitive| {
+                comparer.is_answer(stored, &account.id, entered)
+            };
+            recover::may_read_username(account, &evidence, verify, policy, origin)
+        });
+        Ok(account.ok_or("not_proved"))
     };
+    let checked = secret_check::check(app, &counters, (policy, origin), described, compare).await?;
+    let proved = checked.within(&policy.rate_limits.registration, policy)?;
+    let (account, _) = proved.ok_or_else(|| refused(policy))?;
+    let mut rng = app.rng();
+    let actor = Actor::Account(account.id.clone());
+    let audit =
+        AuditEvent::done(origin, actor, Action::RecoverUsername, &mut rng).on(account.id.as_str());
     app.commit(Decision::recording(audit), &mut rng).await?;
-    proved
-        .map(|a| {
-            Json(RecoverUsernameResponse {
-                username: a.username.to_string(),
-            })
-        })
-        .ok_or_else(|| refused(&policy))
+    Ok(Json(RecoverUsernameResponse {
+        username: account.username.to_string(),
+    }))
 }

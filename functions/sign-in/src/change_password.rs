@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::rules::sign_in as rules;
+use vestibule_domain::state::audit::Action;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{
-    App, Body, FieldErrors, Problem, SignedIn, credentials, rate_limit, transact,
-};
+use vestibule_http::secret_check::{self, Described};
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, credentials, transact};
 
 use crate::SessionResponse;
 
@@ -53,14 +53,16 @@ pub(crate) async fn change_password(
     let new = credentials::new_password(
         "new_password",
         &request.new_password,
-        (Some(&account.username), Some(&account.name)),
+        account,
         policy,
         &mut fields,
     );
     let (current, new) = fields.into_result(current.zip(new))?;
 
-    let right = rate_limit::is_password(&app, account, &current, policy, &caller.origin).await?;
-    let Some(attempts) = right else {
+    let described = Described::by(&caller, Action::ChangePassword);
+    let scene = (&**policy, &caller.origin);
+    let right = secret_check::password(&app, account, &current, described, scene).await?;
+    let Some(proven) = right else {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid-fields",
@@ -69,13 +71,13 @@ pub(crate) async fn change_password(
         )
         .with_field("current_password", "is incorrect"));
     };
-    credentials::not_used_before("new_password", &new, account, &app).await?;
+    credentials::not_used_before("new_password", &new, account, &proven, &app).await?;
     let hash = credentials::hash(&new, &app, &mut app.rng()).await;
     let (_, (account, session)) = transact(
         &app,
         |attempt| caller.latest(&app, attempt),
         |account, rng| {
-            let (session, hash, attempts) = (&caller.session, hash.clone(), attempts.clone());
+            let (session, hash, attempts) = (&caller.session, hash.clone(), proven.attempts());
             let context = caller.context(rng);
             let (account, session, decision) =
                 rules::change_password(account, session, hash, attempts, context);

@@ -4,26 +4,25 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::future;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
+use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::device::{Arrival, Device};
 use vestibule_domain::rules::password;
-use vestibule_domain::rules::sign_in::{self as rules, Checked, Refusal};
-use vestibule_domain::state::account::Account;
+use vestibule_domain::rules::sign_in::{self as rules, Refusal};
+use vestibule_domain::state::account::{Account, PasswordHash};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::values::ids::OrganizationId;
 use vestibule_domain::values::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{
-    App, Body, FieldErrors, Portal, Problem, Source, credentials, rate_limit, transact,
-};
-use vestibule_secrets::Verified;
-use vestibule_store::attempts::AttemptKind;
+use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described, Scene};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, credentials, transact};
 
 use crate::SessionResponse;
 
@@ -109,38 +108,14 @@ pub(crate) async fn sign_in(
     };
     let (app, policy, origin) = (&app, &*policy, &origin);
     let (name, password) = (name.as_str(), &password);
-    let ((account, ..), signed_in) = transact(
+    let (checked, signed_in) = transact(
         app,
-        |_| async move {
-            // Count the attempt for the username and the source, and load the account, in one round trip.
-            // The password is compared only if neither limit is exceeded.
-            let (a_name, a_source) = rate_limit::limits(&policy.rate_limits.sign_in);
-            let subject = rate_limit::password_of(policy, name);
-            let source = format!("sign-in/{}/{}", policy.portal, Source::of(origin));
-            let (of_name, of_source, account) = future::try_join3(
-                app.store
-                    .count_attempt(AttemptKind::Password, &subject, a_name, origin.at),
-                app.store
-                    .count_attempt(AttemptKind::Source, &source, a_source, origin.at),
-                find_account(app, policy, name),
-            )
-            .await?;
-            if of_name.allowed.is_none() || of_source.allowed.is_none() {
-                equalize_reads(app, account.as_ref(), policy, name).await?;
-                let minutes = policy.rate_limits.sign_in.window_minutes.get();
-                let detail = format!(
-                    "There were too many attempts to sign in. Try again in {minutes} minutes."
-                );
-                return Err(Problem::too_many_attempts(detail, policy).with_retry_after(minutes));
-            }
-            let checked = check(app, password, account.as_ref(), &mut app.rng()).await;
-            Ok((account, checked, of_name.key))
-        },
-        |(account, checked, attempts), rng| {
-            let (account, checked) = (account.as_ref(), checked.clone());
+        |_| check(app, name, password, (policy, origin)),
+        |(account, rehashed, attempts), rng| {
             let context = Context::new(policy, origin, rng);
+            let (rehashed, attempts) = (rehashed.clone(), attempts.clone());
             Ok(
-                match rules::sign_in(account, checked, attempts.clone(), &arrival, context) {
+                match rules::sign_in(account, rehashed, attempts, &arrival, context) {
                     Ok(signed_in) => (
                         Ok((signed_in.token, signed_in.session)),
                         Some(signed_in.decision),
@@ -151,19 +126,93 @@ pub(crate) async fn sign_in(
         },
     )
     .await?;
-    let account = account.as_ref();
-    match (signed_in, account) {
-        (Ok((token, session)), Some(account)) => {
-            let response = SessionResponse::of(&session, account, policy, origin);
+    let (account, ..) = checked;
+    match signed_in {
+        Ok((token, session)) => {
+            let response = SessionResponse::of(&session, &account, policy, origin);
             let tokens = (token.expose(), device.expose());
             Ok(begun(response, tokens, request.token_delivery, policy))
         }
-        (Err(refusal), account) => {
-            equalize_reads(app, account, policy, name).await?;
-            let context = Context::new(policy, origin, &mut rng);
-            Err(refused(app, refusal, account, context).await?)
+        Err(refusal) => {
+            equalize_reads(app, Some(&account), policy, name).await?;
+            let audit = AuditEvent::refused(
+                origin,
+                Actor::Unknown,
+                Action::SignIn,
+                refusal.into_str(),
+                &mut rng,
+            );
+            let audit = audit
+                .on(account.id.as_str())
+                .for_organization(organization(&account));
+            app.commit(Decision::recording(audit), &mut rng).await?;
+            Err(problem(refusal, policy))
         }
-        (Ok(_), None) => Err(Problem::internal("a session without an account")),
+    }
+}
+
+/// Checks the password. Counts the attempt, for the username and the source, and loads the account in one
+/// round trip; the password is compared only if neither limit is exceeded. The work is the same without an
+/// account or a password (UX-09). Returns the account, the password hashed with the current parameters if
+/// the stored hash uses older ones, and the counter to clear.
+async fn check(
+    app: &App,
+    name: &str,
+    password: &Sensitive,
+    (policy, origin): Scene<'_>,
+) -> Result<(Account, Option<PasswordHash>, AttemptKey), Problem> {
+    let limit = &policy.rate_limits.sign_in;
+    let counters = [
+        Counter::password(name, policy),
+        Counter::source("sign-in", limit, (policy, origin)),
+    ];
+    let account = OnceCell::new();
+    let load = async {
+        let found: &Option<Account> = account
+            .get_or_try_init(|| find_account(app, policy, name))
+            .await?;
+        let found = found.as_ref();
+        let described = Described::anonymous(Action::SignIn).on(found);
+        // Record the organization, so that its administrators see the entry (EX-02).
+        Ok(Described {
+            organization: found.and_then(organization).cloned(),
+            ..described
+        })
+    };
+    let compare = async |comparer: Comparer<'_>| {
+        let found = account.get().and_then(Option::as_ref);
+        let right = comparer.password(found, name, password).await?;
+        Ok(right.ok_or(Refusal::Failed.into_str()))
+    };
+    let checked = secret_check::check(app, &counters, (policy, origin), load, compare).await?;
+    let account = account.into_inner().flatten();
+    match (checked, account) {
+        (Checked::Right(right, proven), Some(account)) => {
+            let rehashed = match right.is_outdated {
+                true => Some(credentials::hash(password, app, &mut app.rng()).await),
+                false => None,
+            };
+            Ok((account, rehashed, proven.attempts()))
+        }
+        (Checked::Exhausted(_), account) => {
+            equalize_reads(app, account.as_ref(), policy, name).await?;
+            let minutes = limit.window_minutes.get();
+            let detail =
+                format!("There were too many attempts to sign in. Try again in {minutes} minutes.");
+            Err(Problem::too_many_attempts(detail, minutes, policy))
+        }
+        (_, account) => {
+            equalize_reads(app, account.as_ref(), policy, name).await?;
+            Err(problem(Refusal::Failed, policy))
+        }
+    }
+}
+
+/// Returns the organization of an account that belongs to only one.
+fn organization(account: &Account) -> Option<&OrganizationId> {
+    match account.memberships.as_slice() {
+        [only] => only.organization.as_ref(),
+        _ => None,
     }
 }
 
@@ -198,50 +247,9 @@ async fn equalize_reads(
     Ok(())
 }
 
-/// Verifies the password. The work is the same without an account or a password (UX-09).
-async fn check(
-    app: &App,
-    password: &Sensitive,
-    account: Option<&Account>,
-    rng: &mut rand::rngs::StdRng,
-) -> Checked {
-    let hash = account.and_then(|a| a.password.as_ref()).map(|p| &p.hash);
-    match app.hasher.verify(password, hash).await {
-        Verified::Wrong => Checked::Wrong,
-        Verified::Right { outdated: false } => Checked::Right { rehashed: None },
-        Verified::Right { outdated: true } => Checked::Right {
-            rehashed: Some(credentials::hash(password, app, rng).await),
-        },
-    }
-}
-
-/// Records the refusal on the audit trail and returns it as a problem.
-async fn refused(
-    app: &App,
-    refusal: Refusal,
-    account: Option<&Account>,
-    context: Context<'_>,
-) -> Result<Problem, Problem> {
-    let Context {
-        policy,
-        origin,
-        mut rng,
-    } = context;
-    let mut audit = AuditEvent::refused(
-        origin,
-        Actor::Unknown,
-        Action::SignIn,
-        refusal.reason(),
-        rng,
-    );
-    audit.object = account.map(|a| a.id.to_string());
-    // Record the organization, so that its administrators see the entry (EX-02).
-    audit.organization = account.and_then(|a| match a.memberships.as_slice() {
-        [only] => only.organization.clone(),
-        _ => None,
-    });
-    app.commit(Decision::recording(audit), &mut rng).await?;
-    Ok(match refusal {
+/// Converts a refusal to a problem.
+fn problem(refusal: Refusal, policy: &Policy) -> Problem {
+    match refusal {
         Refusal::Failed => Problem::new(
             StatusCode::UNAUTHORIZED,
             "sign-in-failed",
@@ -255,7 +263,7 @@ async fn refused(
             policy.messages.account_disabled.as_str(),
         ),
     }
-    .with_help(policy))
+    .with_help(policy)
 }
 
 const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";

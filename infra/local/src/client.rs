@@ -163,8 +163,8 @@ impl Client {
         let body = serde_json::json!({
             "username": username, "password": password, "token_delivery": "body", "device": device(),
         });
-        let answer = self.post("/sessions", body).await?;
-        Ok((self.with_token(answer.text_at("/token")), answer))
+        let response = self.post("/sessions", body).await?;
+        Ok((self.with_token(response.text_at("/token")), response))
     }
 }
 

@@ -43,9 +43,10 @@ impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Created the first supervisor of {}.\n\n  username           {}\n  one-time password  {}\n\n\
+            "Created a supervisor of {}.\n\n  username           {}\n  one-time password  {}\n\n\
              The password is shown only once. Sign in with it (POST /{}/sessions) and change it; until then, \
-             the account has no access. Then invite the staff and a second supervisor.",
+             the account has no access. There must be two supervisors, because one approves the staff whom the other invites \
+             (first-staff --second).",
             self.title,
             self.username,
             self.password.expose(),
@@ -59,6 +60,25 @@ impl fmt::Display for Made {
 /// # Errors
 /// Fails if the help desk has a supervisor or the input is invalid.
 pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
+    create(app, person, Which::First).await
+}
+
+/// Creates the second supervisor of a help desk, who approves the staff whom the first one invites.
+///
+/// # Errors
+/// Fails if the help desk has no supervisor or two, or the input is invalid.
+pub async fn make_second(app: &App, person: FirstStaff) -> Result<Made, StartError> {
+    create(app, person, Which::Second).await
+}
+
+/// Which of the supervisors that an operator creates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    First,
+    Second,
+}
+
+async fn create(app: &App, person: FirstStaff, which: Which) -> Result<Made, StartError> {
     let policy = help_desk_of(app, person.portal.as_deref())?;
     let mut rng = app.rng();
     let (name, email, username) = read(&person, &policy, &mut rng)?;
@@ -80,9 +100,23 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
         at: app.clock.now(),
         source: None,
     };
-    let Registered { decision, .. } =
-        help_desk::first_staff(applicant, Context::new(&policy, &origin, &mut rng))
-            .ok_or("the portal isn't a help desk")?;
+    let registered = match which {
+        Which::First => {
+            let context = Context::new(&policy, &origin, &mut rng);
+            help_desk::first_staff(applicant, context).ok_or("the portal isn't a help desk")?
+        }
+        Which::Second => {
+            let id = help_desk::organization_id(&policy.portal);
+            let organization = app.store.organization(&policy.portal, &id).await;
+            let organization = organization.map_err(|cause| cause.to_string())?;
+            let organization = organization
+                .ok_or("there is no first supervisor yet; create one without --second")?;
+            let context = Context::new(&policy, &origin, &mut rng);
+            help_desk::second_supervisor(applicant, &organization, context)
+                .ok_or("there are two supervisors already, who can invite and approve staff")?
+        }
+    };
+    let Registered { decision, .. } = registered;
     match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(Made {
             title: policy.title.to_string(),

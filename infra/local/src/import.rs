@@ -61,7 +61,7 @@ pub async fn run(
     let outcome = instance.importer().import(&key, None, done).await;
     bar.finish_and_clear();
     match outcome? {
-        Outcome::Imported(summary) => tell(&summary, &bucket, &key, out)?,
+        Outcome::Imported(summary) => print_summary(&summary, &bucket, &key, out)?,
         Outcome::Before => writeln!(out, "This feed was already imported.")?,
         Outcome::Refused(why) => return Err(format!("the feed was rejected: {why}").into()),
     }
@@ -114,7 +114,12 @@ fn put(file: &Path, bucket: &Path, key: &str) -> Result<(), StartError> {
     Ok(())
 }
 
-fn tell(summary: &Summary, bucket: &Path, key: &str, out: &mut impl Write) -> io::Result<()> {
+fn print_summary(
+    summary: &Summary,
+    bucket: &Path,
+    key: &str,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let Summary {
         rows,
         saved,

@@ -29,6 +29,7 @@ use vestibule_domain::policy::{Policy, Slug};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::app::LEAST_TIME;
 use vestibule_http::router::OpenApi;
+use vestibule_http::secret_check::Passwords;
 use vestibule_http::{App, Clock, Routes, Source, portals};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
@@ -377,7 +378,7 @@ impl Instance {
                 options.tables.clone(),
                 Arc::clone(&keyring),
             ),
-            hasher: Hasher::new(options.hashing, Arc::clone(&keyring), cores),
+            hasher: Passwords::new(Hasher::new(options.hashing, Arc::clone(&keyring), cores)),
             clock: options.clock,
             least_time: options.least_time,
         };

@@ -235,8 +235,8 @@ impl Maker<'_> {
     }
 
     async fn providers(&mut self) -> Result<(), StartError> {
-        let answer = self.register(&HELEN).await?;
-        let username = answer.text_at("/username").to_owned();
+        let response = self.register(&HELEN).await?;
+        let username = response.text_at("/username").to_owned();
         let (_, pin) = self.letter().await?;
         let administrator = self.sign_in(&username, PASSWORD).await?;
         self.post(&administrator, "/pin/activation", json!({ "pin": pin }))
@@ -265,8 +265,8 @@ impl Maker<'_> {
 
         let email = "dora@lakeside.example";
         let dora = json!({ "first_name": "Dora", "last_name": "Lind", "email": email, "role": "administrator" });
-        let answer = self.post(&administrator, "/users", dora).await?;
-        let username = answer.text_at("/username").to_owned();
+        let response = self.post(&administrator, "/users", dora).await?;
+        let username = response.text_at("/username").to_owned();
         let (_, code) = self.code_for(email).await?;
         let redemption = personas::redemption(&username, &code);
         self.post(&self.client, "/registration-codes/redemption", redemption)
@@ -280,8 +280,8 @@ impl Maker<'_> {
             "Send Carla a new code: `POST /provider/users/{id}/registration-code`.",
         );
 
-        let answer = self.register(&JOAN).await?;
-        let username = answer.text_at("/username").to_owned();
+        let response = self.register(&JOAN).await?;
+        let username = response.text_at("/username").to_owned();
         let (letter, _) = self.letter().await?;
         self.add(
             (&username, "Joan Petrov", "Primary user of Mercy Street Hospital, with a PIN letter"),
@@ -299,9 +299,9 @@ impl Maker<'_> {
     ) -> Result<(String, usize, String), StartError> {
         let email = format!("{}@lakeside.example", first.to_lowercase());
         let user = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims", "eligibility"] });
-        let answer = self.post(administrator, "/users", user).await?;
+        let response = self.post(administrator, "/users", user).await?;
         let (mail, code) = self.code_for(&email).await?;
-        Ok((answer.text_at("/username").to_owned(), mail, code))
+        Ok((response.text_at("/username").to_owned(), mail, code))
     }
 
     /// Returns the registration code that was sent to an address, with the email's position in the inbox.
@@ -458,6 +458,21 @@ impl Maker<'_> {
             (&made.username, "Olive Grant", "Supervisor of the plan's help desk"),
             "Invite staff (`POST /help-desk/invitations`) and list them (`GET /help-desk/users`). Only agents and readers can open accounts of other portals.",
         );
+        let second = FirstStaff {
+            portal: Some(self.portal.to_owned()),
+            name: "Oscar Green".to_owned(),
+            email: "oscar@harborlight.example".to_owned(),
+            username: None,
+        };
+        let made = first_staff::make_second(&self.instance.app, second).await?;
+        let approver = self.sign_in(&made.username, made.password.expose()).await?;
+        let change = personas::password_change(made.password.expose());
+        let changed = approver.send(Method::PUT, path, Some(&change)).await?;
+        self.accepted(changed, "PUT", path)?;
+        self.add(
+            (&made.username, "Oscar Green", "Another supervisor"),
+            "Approve the staff whom Olive invites (`POST /help-desk/users/{id}/approval`). Olive can't do it herself.",
+        );
         for (first, role, who, to_try) in [
             (
                 "Ada",
@@ -476,7 +491,10 @@ impl Maker<'_> {
             let invitation =
                 json!({ "first_name": first, "last_name": "Moss", "email": email, "role": role });
             let username = format!("{}.moss", first.to_lowercase());
-            self.join(&supervisor, invitation, &username).await?;
+            let id = self.join(&supervisor, invitation, &username).await?;
+            let path = format!("/users/{id}/approval");
+            self.post(&approver, &path, json!({ "services": [] }))
+                .await?;
             self.add((&username, &format!("{first} Moss"), who), to_try);
         }
         Ok(())
@@ -518,10 +536,10 @@ impl Maker<'_> {
             .and_then(post::link_token)
             .ok_or_else(|| format!("no invitation was sent to {email}"))?;
         let acceptance = personas::acceptance(token, (&first, &last), &email, username);
-        let answer = self
+        let response = self
             .post(&self.client, "/invitations/accept", acceptance)
             .await?;
-        Ok(answer.text_at("/user_id").to_owned())
+        Ok(response.text_at("/user_id").to_owned())
     }
 
     /// Prints pending letters; returns the name and the PIN of the new one.
@@ -546,8 +564,8 @@ impl Maker<'_> {
     }
 
     async fn sign_in(&self, username: &str, password: &str) -> Result<Client, StartError> {
-        let (signed_in, answer) = self.client.sign_in(username, password).await?;
-        self.accepted(answer, "POST", "/sessions")?;
+        let (signed_in, response) = self.client.sign_in(username, password).await?;
+        self.accepted(response, "POST", "/sessions")?;
         Ok(signed_in)
     }
 
@@ -557,20 +575,20 @@ impl Maker<'_> {
         path: &str,
         body: Value,
     ) -> Result<ApiResponse, StartError> {
-        let answer = client.send(Method::POST, path, Some(&body)).await?;
-        self.accepted(answer, "POST", path)
+        let response = client.send(Method::POST, path, Some(&body)).await?;
+        self.accepted(response, "POST", path)
     }
 
     fn accepted(
         &self,
-        answer: ApiResponse,
+        response: ApiResponse,
         method: &str,
         path: &str,
     ) -> Result<ApiResponse, StartError> {
-        if (200..300).contains(&answer.status) {
-            return Ok(answer);
+        if (200..300).contains(&response.status) {
+            return Ok(response);
         }
-        let reasons: Vec<_> = answer.fields().iter().map(ToString::to_string).collect();
+        let reasons: Vec<_> = response.fields().iter().map(ToString::to_string).collect();
         let fields = if reasons.is_empty() {
             String::new()
         } else {
@@ -579,11 +597,11 @@ impl Maker<'_> {
         Err(format!(
             "{method} /{}{path} returned {}: {}{fields}",
             self.portal,
-            answer.status,
-            if answer.text_at("/detail").is_empty() {
-                &answer.text
+            response.status,
+            if response.text_at("/detail").is_empty() {
+                &response.text
             } else {
-                answer.text_at("/detail")
+                response.text_at("/detail")
             },
         )
         .into())

@@ -34,13 +34,13 @@ impl Instance {
     pub async fn pass_days(
         &self,
         days: u32,
-        mut tell: impl FnMut(&Day) -> Result<(), StartError>,
+        mut report: impl FnMut(&Day) -> Result<(), StartError>,
     ) -> Result<(), StartError> {
         let mut passed = 0;
         while passed < days {
             let day = self.pass_to_due(days - passed).await?;
             passed += day.number;
-            tell(&Day {
+            report(&Day {
                 number: passed,
                 ..day
             })?;
@@ -234,7 +234,7 @@ pub async fn sweep(
             "{:10}  {:20}  {:18}  {}  {}",
             p.portal,
             p.username,
-            p.action.as_str(),
+            p.action.into_str(),
             p.about,
             p.because
         )?;

@@ -10,7 +10,7 @@ use crate::state::audit::AuditEvent;
 use crate::state::follow_up::{AdminNotice, FollowUp};
 use crate::state::invitation::Invitation;
 use crate::state::organization::{Organization, Removed};
-use crate::state::record::{Mac, RecordKey};
+use crate::state::record::RecordKey;
 use crate::state::session::Session;
 use crate::values::ids::{AccountId, MessageId, OrganizationId, PortalId};
 use crate::values::text::{Email, Sensitive};
@@ -53,7 +53,7 @@ pub enum Change {
         /// The new state. The store increments the version.
         after: Box<Organization>,
     },
-    /// Records that the owner of an email address was removed from an organization (AG-10).
+    /// Records that the owner of a mailbox was removed from an organization (AG-10).
     NoteFormerUser {
         portal: PortalId,
         organization: OrganizationId,
@@ -71,6 +71,8 @@ pub enum Change {
     /// registration type to the one account that uses it.
     ClaimRecord {
         record: RecordKey,
+        /// The version of the record as it was read. The write fails if a feed has changed it since.
+        version: u64,
         portal: PortalId,
         registration_type: Slug,
         account: AccountId,
@@ -131,9 +133,7 @@ pub struct KeptResponse {
     /// The caller. Another caller's key is another key.
     pub account: AccountId,
     pub key: RepeatKey,
-    /// Identifies the request, without revealing it.
-    pub fingerprint: Mac,
-    /// The store encrypts it.
+    /// The fingerprint of the request and the response. The store encrypts them.
     pub response: Sensitive,
     pub expires_at: Timestamp,
 }

@@ -6,7 +6,7 @@
 //! [`policy::Policy`].
 //!
 //! Imports go one way: `values < policy < state < outbox < decision < rules`. `feed` parses plan
-//! records; no other layer imports it. `tests/layers.rs` checks this.
+//! records; no other layer imports it. The test `system::imports` checks this.
 
 pub mod decision;
 pub mod feed;

@@ -110,8 +110,8 @@ fn each_way_looks_up_and_proves_what_was_promised() {
     let mut registration_types = Vec::new();
     for portal in SEVEN {
         for w in policy(portal).registration_types {
-            let facts: Vec<_> = w.verify.iter().map(|f| f.as_str()).collect();
-            let (id, records, role) = (&w.id, w.record_type.as_str(), w.role.as_str());
+            let facts: Vec<_> = w.verify.iter().map(|f| f.into_str()).collect();
+            let (id, records, role) = (&w.id, w.record_type.into_str(), w.role.into_str());
             let mut line = format!("{portal}/{id}: {records} + {} -> {role}", facts.join(" + "));
             line += if w.requires_signing_authority {
                 ", signs"
@@ -465,7 +465,7 @@ practice
 member
 -on = 2028-01-03
 *off = 2028-01-03
-!campaign[0].off: unknown field `off`, expected one of `kind`, `start`, `cutoff`, `transition_days`, `warning_days`, `on`, `created_before`
+!campaign[0].off: unknown field `off`, expected one of `kind`, `start`, `cutoff`, `transition_days`, `warning_days`, `corrected_on`, `on`, `created_before`
 
 agent
 -title = "Harborlight for Agents"
@@ -862,6 +862,28 @@ member
 !campaign[0].cutoff: must not be before the start
 
 member
+-kind = "release_usernames"
+-on = 2028-01-03
+-created_before
++kind = "re_registration"
++start = 2027-03-01
++transition_days = 90
++corrected_on = 2027-04-01
+*cutoff = 2027-04-14
+!campaign[0].cutoff: must be at least 14 days after corrected_on, so that users have time to register again
+
+member
+-kind = "release_usernames"
+-on = 2028-01-03
+-created_before
++kind = "re_registration"
++start = 2027-03-01
++transition_days = 90
++cutoff = 2027-08-31
+*corrected_on = 2027-02-28
+!campaign[0].corrected_on: must not be before the start: until then, nobody has been notified of a cutoff
+
+member
 -created_before
 *created_before = 2028-01-04
 !campaign[0].created_before: must not be after the day of the release
@@ -875,7 +897,7 @@ member
 -kind = "release_usernames"
 +kind = "re_registration"
 @[[campaign]]
-!campaign[0]: re_registration takes exactly start, cutoff and transition_days, and perhaps warning_days
+!campaign[0]: re_registration takes exactly start, cutoff and transition_days, and perhaps warning_days and corrected_on
 
 member
 -created_before
@@ -1704,7 +1726,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[[campaign]]`",
         "WrittenCampaign",
-        "kind start cutoff transition_days warning_days on created_before",
+        "kind start cutoff transition_days warning_days corrected_on on created_before",
     ),
     (
         "`[messages]`",
@@ -1921,11 +1943,11 @@ fn the_document_explains_every_value_that_can_be_chosen() {
         ]
         .into_iter()
         .filter(|f| kind.has(*f))
-        .map(|f| format!("`{}`", f.as_str()))
+        .map(|f| format!("`{}`", f.into_str()))
         .collect();
         let row = format!(
             "| `{}` | `{}` | {} |",
-            kind.as_str(),
+            kind.into_str(),
             kind.number_field(),
             facts.join(", ")
         );
@@ -1938,7 +1960,7 @@ fn the_document_tells_where_the_seven_differ() {
     let document = read("docs/portals.md");
     let roles = |roles: &mut dyn Iterator<Item = Role>| {
         roles
-            .map(|r| r.as_str().replace('_', " "))
+            .map(|r| r.into_str().replace('_', " "))
             .collect::<Vec<_>>()
             .join(", ")
     };

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use vestibule_domain::outbox::mail::Call;
 use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{Policy, Role};
+use vestibule_domain::rules::accept_invitation::Standing;
 use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::campaign::{self};
 use vestibule_domain::rules::consequences::ScheduledDecision;
@@ -22,7 +23,9 @@ use vestibule_domain::rules::invite::{Refusal, usable as check_usable};
 use vestibule_domain::rules::next_step::{NextStep, next_step};
 use vestibule_domain::rules::password::{self, MAX_LENGTH};
 use vestibule_domain::rules::schedule::{self, ScheduledAction};
-use vestibule_domain::state::account::{Account, Password, PasswordHash, Status};
+use vestibule_domain::state::account::{
+    Account, Password, PasswordHash, PendingEmail, ResetLink, Status,
+};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::follow_up::{AccountOutcome, AdminNotice, FollowUp, FollowUpKind};
 use vestibule_domain::state::invitation::{Invitation, InvitationStatus, State};
@@ -257,6 +260,7 @@ fn person(number: u8, first_name: &str, born: &str) -> PlanRecord {
         key,
         ended: false,
         to_notify: false,
+        version: 1,
     }
 }
 
@@ -410,6 +414,7 @@ fn issue() -> Issue {
         expires_at: at("2027-01-23T06:00:00Z"),
         carried_by: MessageId::from_bytes([2; 16]),
         abroad: false,
+        not_printed_at: None,
     }
 }
 
@@ -422,6 +427,7 @@ fn membership(pending_step: PendingStep, registration_type: Option<&str>) -> Mem
         group_codes: BTreeSet::new(),
         joined_at: at(NOW),
         end_date: None,
+        granted_by: None,
         confirmed: None,
         registered_again_at: None,
         registration_type: registration_type.map(str::to_owned),
@@ -821,12 +827,11 @@ fn invitation(token: &Token, state: State) -> Invitation {
         organization,
         organization_name: "Blue Heron Manufacturing".into(),
         name,
-        email: email.clone(),
+        email,
         role: Role::User,
         end_date: None,
         invited_by: AccountId::from_bytes([4; 16]),
         inviter: "Ruth Okafor".into(),
-        inviter_email: email,
         token: token.digest(),
         sent_at: at(NOW),
         sent: 1,
@@ -896,6 +901,141 @@ fn invitation_statuses_and_refusals() {
             check_usable(&invitation, &older, now),
             Err(Refusal::Unknown)
         );
+    }
+}
+
+/// One change to an inviter who could otherwise send the invitation.
+type Fall = fn(&mut Account);
+
+#[test]
+fn se_02_an_invitation_is_worth_what_its_inviter_and_organization_are_worth_now() {
+    let policy = policy("group");
+    let token = Token::random(TokenKind::Invitation, "where".into(), &mut rng());
+    let pending = invitation(&token, State::Pending);
+    let standing = |fall: Fall| {
+        let mut inviter = account("group", vec![membership(PendingStep::Open, None)]);
+        inviter.memberships[0].role = Role::Administrator;
+        fall(&mut inviter);
+        Standing {
+            organization: Some(organization("group")),
+            inviter: Some(inviter),
+            ..Standing::default()
+        }
+    };
+    let check = |standing: &Standing, invitation: &Invitation| {
+        standing.check(invitation, &policy, at(NOW)).is_ok()
+    };
+    let whole = standing(|_| {});
+    assert!(check(&whole, &pending));
+    let falls: [(&str, Fall); 9] = [
+        ("disabled", |a| a.disable(at(NOW))),
+        ("deleted", Account::delete),
+        ("removed", |a| a.memberships.clear()),
+        ("of another organization", |a| {
+            a.memberships[0].organization = Some(OrganizationId::from_bytes([9; 16]));
+        }),
+        ("demoted", |a| a.memberships[0].role = Role::User),
+        ("not approved", |a| {
+            a.memberships[0].pending_step = PendingStep::Approval;
+        }),
+        ("whose record has ended", |a| {
+            a.memberships[0].pending_step = PendingStep::RecordEnded {
+                before: Box::new(PendingStep::Open),
+            };
+        }),
+        ("who has not entered the PIN", |a| {
+            a.memberships[0].pending_step = PendingStep::Pin { issue: issue() };
+        }),
+        ("whose access has ended", |a| {
+            a.memberships[0].end_date = Some(Date::constant(2026, 11, 22));
+        }),
+    ];
+    for (what, fall) in falls {
+        assert!(!check(&standing(fall), &pending), "an inviter {what}");
+    }
+    assert!(
+        check(&standing(|a| a.end_sessions()), &pending),
+        "a session isn't standing"
+    );
+    // Nobody gives a role that they can't grant, or brings back a removed person without the right.
+    let principal = Invitation {
+        role: Role::Principal,
+        ..pending.clone()
+    };
+    assert!(!check(&whole, &principal));
+    let former = Standing {
+        is_former_user: true,
+        ..whole.clone()
+    };
+    assert!(!check(&former, &pending));
+    let by_principal = Standing {
+        is_former_user: true,
+        ..standing(|a| a.memberships[0].role = Role::Principal)
+    };
+    assert!(check(&by_principal, &pending));
+    let ended = Standing {
+        organization: Some(Organization {
+            ended_at: Some(at(NOW)),
+            ..organization("group")
+        }),
+        ..whole.clone()
+    };
+    for (what, lacking) in [
+        ("an ended organization", ended),
+        (
+            "no organization",
+            Standing {
+                organization: None,
+                ..whole.clone()
+            },
+        ),
+        (
+            "no inviter",
+            Standing {
+                inviter: None,
+                ..whole
+            },
+        ),
+    ] {
+        assert!(!check(&lacking, &pending), "{what}");
+    }
+}
+
+#[test]
+fn se_01_whatever_recovers_an_account_ends_every_other_way_in() {
+    let policy = policy("group");
+    let hash = || PasswordHash::new("$y".into());
+    let recoveries: [(&str, &dyn Fn(&mut Account)); 4] = [
+        ("a new password", &|a| {
+            a.set_password(hash(), &policy, at(NOW));
+        }),
+        ("disabling", &|a| a.disable(at(NOW))),
+        ("deleting", &Account::delete),
+        ("ending all access", &Account::end_other_access),
+    ];
+    for (what, recover) in recoveries {
+        let mut account = account("group", vec![membership(PendingStep::Open, None)]);
+        account.reset = Some(ResetLink {
+            token: "link".into(),
+            expires_at: at(NOW) + minutes(30),
+        });
+        account.pending_email = Some(PendingEmail {
+            email: Email::parse("intruder@elsewhere.example").unwrap(),
+            token: "confirmation".into(),
+            cancellation: "cancellation".into(),
+            expires_at: at(NOW) + minutes(30),
+        });
+        let session = session(&policy);
+        assert!(session.is_open(&account, &policy, at(NOW)));
+        recover(&mut account);
+        assert_eq!(
+            (&account.reset, &account.pending_email),
+            (&None, &None),
+            "{what}"
+        );
+        // Also if the account is reinstated.
+        account.status = Status::Active;
+        assert!(!session.is_open(&account, &policy, at(NOW)), "{what}");
     }
 }
 
@@ -1187,7 +1327,7 @@ proptest! {
         let mut account = aged(now, (made, signed_in, changed), disabled, notified, ends);
         let idle = days_between(schedule::idle_since(&account, &policy), today);
         let mut done = Vec::new();
-        while let Some(act) = schedule::apply(&account, Context::new(&policy, &origin, &mut rng())) {
+        while let Some(act) = schedule::apply(&account, &[], Context::new(&policy, &origin, &mut rng())) {
             prop_assert!(act.due.on <= today);
             prop_assert_eq!(act.decision.messages.len(), 1, "each sends one notice");
             prop_assert_eq!(act.after.version, account.version + 1);

@@ -13,10 +13,11 @@ use vestibule_domain::policy::{LetterAddress, Policy};
 use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::consequences::ScheduledDecision;
 use vestibule_domain::state::membership::Membership;
-use vestibule_domain::values::text::PostalAddress;
-use vestibule_secrets::{Hasher, Keyring, Purpose};
+use vestibule_domain::values::text::{PostalAddress, Sensitive};
+use vestibule_secrets::{Keyring, Purpose};
 use vestibule_store::{CommitError, Store, StoreError};
 
+use crate::secret_check::Passwords;
 use crate::usernames;
 
 /// The system clock, or a clock that tests and `cargo portal` control.
@@ -88,7 +89,7 @@ pub fn rng() -> StdRng {
 pub struct App {
     pub portals: Arc<Portals>,
     pub store: Store,
-    pub hasher: Hasher,
+    pub hasher: Passwords,
     pub clock: Clock,
     /// The minimum time of a response whose timing could reveal what was found
     /// ([`in_least_time`](crate::router::in_least_time)).
@@ -104,8 +105,17 @@ impl App {
         rng()
     }
 
-    pub fn keyring(&self) -> &Keyring {
+    pub(crate) fn keyring(&self) -> &Keyring {
         self.store.keyring()
+    }
+
+    /// Returns a digest that nobody can predict without the keyring, to make choices that look random and
+    /// stay the same.
+    pub fn keyed_digest(&self, context: &str, value: &str) -> Vec<u8> {
+        let value = Sensitive::new(value);
+        self.keyring()
+            .mac(Purpose::SecurityAnswer, context, &value)
+            .code
     }
 
     /// Commits a decision with everything that follows from it on the schedule. A username that a

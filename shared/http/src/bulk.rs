@@ -1,6 +1,7 @@
 //! Bulk requests from a CSV file (UX-08). Each row is processed separately, so that an invalid row does
 //! not affect the others.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::to_bytes;
@@ -12,6 +13,7 @@ use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::policy::Role;
+use vestibule_domain::values::csv;
 use vestibule_domain::values::text::{Email, PersonName};
 
 use crate::problem::FieldError;
@@ -43,7 +45,7 @@ impl Columns {
 /// A row of a file, with its cells by column.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// The line of the file on which the row starts; the header is on line 1.
+    /// The line of the file; the header is on line 1.
     pub line: u64,
     cells: Result<BTreeMap<&'static str, String>, String>,
 }
@@ -132,7 +134,7 @@ pub enum RowStatus {
 /// The result of one row.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RowResponse {
-    /// The line of the file on which the row starts; the header is on line 1.
+    /// The line of the file; the header is on line 1.
     pub row: u64,
     /// The status of the row.
     pub status: RowStatus,
@@ -208,7 +210,8 @@ impl RowResponse {
     }
 }
 
-/// Reads a CSV file (RFC 4180) in UTF-8, with commas and a header, as spreadsheets write it.
+/// Reads a CSV file (RFC 4180) in UTF-8, with commas and a header, as spreadsheets write it. Each line is
+/// a row, so that an unclosed quote affects only its own row.
 ///
 /// # Errors
 /// A problem when the media type, size, encoding or header of the file is invalid. No row is processed
@@ -264,31 +267,23 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
     })?;
     // Spreadsheets start a UTF-8 file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let first = text.lines().next().unwrap_or_default();
+    let mut lines = csv::lines(text)
+        .zip(1..)
+        .filter(|(line, _)| !line.trim().is_empty());
+    let (first, _) = lines.next().unwrap_or_default();
     if !first.contains(',') && (first.contains(';') || first.contains('\t')) {
         return Err(unreadable(
             "The columns are separated by semicolons or tabs. Save the file with commas instead.",
         ));
     }
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let head = reader
-        .headers()
-        .map_err(|_| unreadable("The first line of the file cannot be read."))?
-        .clone();
+    let head =
+        csv::split(first).map_err(|_| unreadable("The first line of the file cannot be read."))?;
     let names = header_of(&head, columns)?;
     let mut rows = Vec::new();
-    let (mut line, mut counted) = (1, 0);
-    for record in reader.into_records() {
-        let record = record.map_err(|_| unreadable("A row of the file cannot be read."))?;
-        // The reader's own line count is off by one after CRLF, so count lines up to the start of the row.
-        let begins = record.position().map_or(0, |p| p.byte() as usize);
-        let blank = text[begins..].find(|c| c != '\r' && c != '\n');
-        let begins = begins + blank.unwrap_or(0);
-        line += text[counted..begins].matches('\n').count() as u64;
-        counted = begins;
-        if record.iter().all(|cell| cell.trim().is_empty()) {
+    for (text, line) in lines {
+        let cells = csv::split(text);
+        let is_blank = |cells: &Vec<Cow<'_, str>>| cells.iter().all(|c| c.trim().is_empty());
+        if cells.as_ref().is_ok_and(is_blank) {
             continue;
         }
         if rows.len() == MAX_ROWS {
@@ -296,15 +291,17 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
                 "The file is too long; the limit is {MAX_ROWS} rows. Split it into smaller files."
             )));
         }
-        let cells = if record.len() == names.len() {
-            let cells = names.iter().copied().zip(record.iter().map(str::to_owned));
-            Ok(cells.collect())
-        } else {
-            Err(format!(
+        let cells = match cells {
+            Ok(cells) if cells.len() == names.len() => {
+                let cells = cells.into_iter().map(Cow::into_owned);
+                Ok(names.iter().copied().zip(cells).collect())
+            }
+            Ok(cells) => Err(format!(
                 "must have {} cells like the header, but has {}",
                 names.len(),
-                record.len()
-            ))
+                cells.len()
+            )),
+            Err(fault) => Err(fault.to_owned()),
         };
         rows.push(Row { line, cells });
     }
@@ -315,7 +312,7 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
 }
 
 /// Returns the columns in the order of the header.
-fn header_of(head: &csv::StringRecord, columns: Columns) -> Result<Vec<&'static str>, Problem> {
+fn header_of(head: &[Cow<'_, str>], columns: Columns) -> Result<Vec<&'static str>, Problem> {
     let mut fields = FieldErrors::default();
     let mut names = Vec::new();
     for cell in head {

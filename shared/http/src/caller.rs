@@ -18,6 +18,7 @@ use vestibule_domain::state::membership::Membership;
 use vestibule_domain::state::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
 
+use crate::pending_steps::Operation;
 use crate::request::{Portal, RequestOrigin};
 use crate::{App, Attempt, Problem};
 
@@ -35,6 +36,7 @@ pub struct Caller {
     pub next_step: Option<NextStep>,
     /// The time and source of the request.
     pub origin: Origin,
+    operation: Operation,
 }
 
 impl Caller {
@@ -51,8 +53,8 @@ impl Caller {
     /// Returns the caller's account, and loads it again after a conflict.
     ///
     /// # Errors
-    /// A problem when the password changed, because the request may depend on the old one, or when the
-    /// session is no longer valid for the account.
+    /// A problem when the password changed, because the request may depend on the old one, when the
+    /// session is no longer valid for the account, or when a step is pending that doesn't allow the request.
     pub async fn latest(&self, app: &App, attempt: Attempt) -> Result<Account, Problem> {
         if attempt.is_first {
             return Ok(self.account.clone());
@@ -71,10 +73,26 @@ impl Caller {
         if account.password.is_some() && account.password != self.account.password {
             return Err(Problem::conflict());
         }
-        if self.session.is_open(&account, &self.policy, self.origin.at) {
-            Ok(account)
-        } else {
-            Err(Problem::sign_in_first())
+        if !self.session.is_open(&account, &self.policy, self.origin.at) {
+            return Err(Problem::sign_in_first());
+        }
+        self.confine(self.pending_step(&account))?;
+        Ok(account)
+    }
+
+    /// Returns the step that is pending for an account in the current organization.
+    fn pending_step(&self, account: &Account) -> Option<NextStep> {
+        let membership = account.membership(self.session.organization.as_ref());
+        next_step(account, membership, &self.policy, self.origin.at)
+    }
+
+    /// Refuses the request if a step is pending that doesn't list it (SE-03).
+    fn confine(&self, step: Option<NextStep>) -> Result<(), Problem> {
+        match step {
+            Some(step) if !self.operation.is_allowed_at(step) => {
+                Err(Problem::next_step(step, &self.policy))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -137,11 +155,13 @@ impl Caller {
     }
 }
 
-/// Extracts a caller who is signed in, with or without a pending step.
+/// Extracts a caller who is signed in. If a step is pending, only the operations that the step lists are
+/// reachable (SE-03).
 #[derive(Debug, Clone)]
 pub struct SignedIn(pub Caller);
 
-/// Extracts a caller without a pending step. Every endpoint with protected information uses it.
+/// Extracts a caller without a pending step. Every endpoint with protected information uses it, and no step
+/// lists such an endpoint.
 #[derive(Debug, Clone)]
 pub struct Entitled(pub Caller);
 
@@ -160,15 +180,17 @@ impl FromRequestParts<App> for SignedIn {
             app.store.touch_session(&session, origin.at).await?;
         }
         let account = notice_concurrent_use(app, account, &session, &policy, &origin).await?;
-        let membership = account.membership(session.organization.as_ref());
-        let next_step = next_step(&account, membership, &policy, origin.at);
-        Ok(Self(Caller {
+        let mut caller = Caller {
             policy,
             account,
             session,
-            next_step,
+            next_step: None,
             origin,
-        }))
+            operation: Operation::of(parts),
+        };
+        caller.next_step = caller.pending_step(&caller.account);
+        caller.confine(caller.next_step)?;
+        Ok(Self(caller))
     }
 }
 

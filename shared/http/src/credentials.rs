@@ -7,17 +7,22 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::rules::password;
-use vestibule_domain::rules::security_questions::{InvalidChoice, check_choice};
+use vestibule_domain::rules::security_questions::{InvalidChoice, check_choice, weak_answers};
 use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{
-    AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, Username,
+    AddressLine, Addressee, Answer, Country, Email, Invalid, NamePart, PersonName, PostalAddress,
+    Sensitive, Username,
 };
-use vestibule_secrets::{Purpose, Verified};
+use vestibule_mail::letters::{self, Unprintable};
+use vestibule_secrets::Purpose;
 
 use crate::request::only_from_object;
+use crate::secret_check::Proven;
 use crate::{App, FieldErrors, Problem};
 
 /// A security or hint question and its answer.
@@ -70,7 +75,7 @@ impl ParsedAnswer {
     pub fn seal(self, account: &AccountId, app: &App) -> QuestionAnswer {
         let answer = app.keyring().mac(
             Purpose::SecurityAnswer,
-            &context(account, &self.question),
+            &answer_context(account, &self.question),
             &self.answer,
         );
         QuestionAnswer {
@@ -81,23 +86,8 @@ impl ParsedAnswer {
 }
 
 /// The context to which the MAC of an answer is bound.
-fn context(account: &AccountId, question: &str) -> String {
+pub(crate) fn answer_context(account: &AccountId, question: &str) -> String {
     format!("{account}/{question}")
-}
-
-/// Returns whether an entered answer matches the stored one of an account.
-pub fn is_answer(
-    stored: &QuestionAnswer,
-    entered: &Sensitive,
-    account: &AccountId,
-    app: &App,
-) -> bool {
-    app.keyring().verify(
-        &stored.answer,
-        Purpose::SecurityAnswer,
-        &context(account, &stored.question),
-        entered,
-    )
 }
 
 /// Parses an answer and normalizes it for comparison.
@@ -156,7 +146,21 @@ pub fn security_answers(
             answer,
         }));
     }
-    (parsed.len() == given.len()).then_some(parsed)
+    if parsed.len() < given.len() {
+        return None;
+    }
+    let pairs: Vec<_> = parsed
+        .iter()
+        .map(|p| (p.question.as_str(), &p.answer))
+        .collect();
+    let mut are_strong = true;
+    for (i, weak) in weak_answers(&pairs).into_iter().enumerate() {
+        if let Some(weak) = weak {
+            fields.push(&format!("security_answers[{i}].answer"), weak.reason());
+            are_strong = false;
+        }
+    }
+    are_strong.then_some(parsed)
 }
 
 /// Parses the hint question and its answer, on portals that require them (BL-14).
@@ -178,10 +182,12 @@ pub fn hint(
         (true, Some(entry)) => {
             let question = fields.take("hint.question", Answer::parse(&entry.question));
             let answer = fields.take("hint.answer", parse_answer(&entry.answer));
-            Some(Some(ParsedAnswer {
-                question: question?.as_str().to_owned(),
-                answer: answer?,
-            }))
+            let (question, answer) = (question?.as_str().to_owned(), answer?);
+            if let [Some(weak)] = weak_answers(&[(&question, &answer)]).as_slice() {
+                fields.push("hint.answer", weak.reason());
+                return None;
+            }
+            Some(Some(ParsedAnswer { question, answer }))
         }
     }
 }
@@ -205,8 +211,8 @@ pub const PRINCIPALS_STAY: &str = "cannot be set for a principal, whose access d
 
 /// Parses a person's name.
 pub fn name(first: &str, last: &str, fields: &mut FieldErrors) -> Option<PersonName> {
-    let first = fields.take("first_name", NamePart::parse(first));
-    let last = fields.take("last_name", NamePart::parse(last));
+    let first = fields.take("first_name", NamePart::parse_entered(first));
+    let last = fields.take("last_name", NamePart::parse_entered(last));
     Some(PersonName {
         first: first?,
         last: last?,
@@ -235,18 +241,53 @@ pub fn username(
     }
 }
 
+/// What attackers who know a person try first as the password.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AboutOwner<'a> {
+    pub username: Option<&'a Username>,
+    pub name: Option<&'a PersonName>,
+    pub email: Option<&'a Email>,
+}
+
+impl<'a> From<&'a Account> for AboutOwner<'a> {
+    fn from(account: &'a Account) -> Self {
+        Self {
+            username: Some(&account.username),
+            name: Some(&account.name),
+            email: Some(&account.email),
+        }
+    }
+}
+
+impl<'a> From<(Option<&'a Username>, Option<&'a PersonName>)> for AboutOwner<'a> {
+    fn from((username, name): (Option<&'a Username>, Option<&'a PersonName>)) -> Self {
+        Self {
+            username,
+            name,
+            email: None,
+        }
+    }
+}
+
 /// Checks a new password against the portal's rules (ME-03) and rejects passwords that are easy to guess:
-/// common and leaked ones, and ones based on the name of the person, the portal or the plan (UX-10).
-pub fn new_password(
+/// common and leaked ones, and ones based on the person's name, username or email address, or on the
+/// names of the portal and the plan (UX-10; NIST SP 800-63B-4, 3.1.1.2).
+pub fn new_password<'a>(
     field: &str,
     given: &str,
-    (username, name): (Option<&Username>, Option<&PersonName>),
+    owner: impl Into<AboutOwner<'a>>,
     policy: &Policy,
     fields: &mut FieldErrors,
 ) -> Option<Sensitive> {
+    let AboutOwner {
+        username,
+        name,
+        email,
+    } = owner.into();
     let username = username.map(Username::as_str);
     let mut about = vec![policy.title.as_str(), policy.plan.name.as_str()];
     about.extend(username);
+    about.extend(email.map(Email::as_str));
     about.extend(
         name.iter()
             .flat_map(|n| [n.first.as_str(), n.last.as_str()]),
@@ -264,18 +305,15 @@ pub async fn not_used_before(
     field: &str,
     password: &Sensitive,
     account: &Account,
+    proven: &Proven,
     app: &App,
 ) -> Result<(), Problem> {
-    for used in account.used_passwords() {
-        if !matches!(
-            app.hasher.verify(password, Some(used)).await,
-            Verified::Wrong
-        ) {
-            return Err(Problem::invalid_field(
-                field,
-                "must be a password that you have not used before",
-            ));
-        }
+    if proven.is_used_password(app, account, password).await {
+        proven.refuse(app, "password_used_before").await?;
+        return Err(Problem::invalid_field(
+            field,
+            "must be a password that you have not used before",
+        ));
     }
     Ok(())
 }
@@ -283,6 +321,14 @@ pub async fn not_used_before(
 /// Hashes a password with a new random salt.
 pub async fn hash(password: &Sensitive, app: &App, rng: &mut StdRng) -> PasswordHash {
     app.hasher.hash(password, rng.random()).await
+}
+
+/// Returns the hash of a random password that nobody knows, so that no password matches it (SE-01).
+pub async fn unknown_password(app: &App) -> PasswordHash {
+    let mut rng = app.rng();
+    let [high, low]: [u128; 2] = rng.random();
+    let password = Sensitive::new(format!("{high:032x}{low:032x}"));
+    hash(&password, app, &mut rng).await
 }
 
 /// The maximum number of lines of a street address.
@@ -306,10 +352,11 @@ pub struct PostalAddressFields {
 
 only_from_object!(PostalAddressFields);
 
-/// Parses a postal address.
+/// Parses a postal address, and checks that a letter to it can be printed.
 pub fn postal_address(
     given: &PostalAddressFields,
     addressee: &str,
+    policy: &Policy,
     fields: &mut FieldErrors,
 ) -> Option<PostalAddress> {
     let at = |name: &str| format!("postal_address.{name}");
@@ -330,16 +377,56 @@ pub fn postal_address(
     let region = optional("region", given.region.as_ref());
     let postal_code = optional("postal_code", given.postal_code.as_ref());
     let country = fields.take(&at("country"), Country::parse(&given.country));
-    let addressee = addressee.chars().take(60).collect::<String>();
-    let addressee = fields.take("postal_address", AddressLine::parse(&addressee));
-    Some(PostalAddress {
-        addressee: addressee?,
+    // The form's own fields report an invalid name.
+    let addressee = Addressee::parse(addressee).ok()?;
+    let address = PostalAddress {
+        addressee,
         lines,
         city: city?,
         region: region.flatten(),
         postal_code: postal_code.flatten(),
         country: country?,
-    })
+    };
+    let printable = letters::check_address(&address, policy).map_err(|why| match why {
+        Unprintable::TooLong => Invalid(
+            "must be shorter to fit on the envelope; use fewer lines, or abbreviations such as St and Apt".into(),
+        ),
+        Unprintable::NoGlyph(_) => Invalid(
+            "must contain only letters, digits and punctuation that can be printed".into(),
+        ),
+    });
+    fields.take("postal_address", printable)?;
+    Some(address)
+}
+
+/// Checks that the PIN letter of a decision can be printed, so that no letter is announced that never
+/// arrives (ME-08).
+///
+/// # Errors
+/// A problem that names the help desk, which can have the address corrected.
+pub fn printable_letters(decision: Decision, policy: &Policy) -> Result<Decision, Problem> {
+    let mut letters = decision
+        .messages
+        .iter()
+        .filter_map(|message| match message {
+            Message::Letter(letter) => Some(letter),
+            Message::Mail(_) | Message::Recovery(_) => None,
+        });
+    if letters.all(|letter| letters::lay_out(letter, policy).is_ok()) {
+        return Ok(decision);
+    }
+    let desk = &policy.help_desk;
+    let detail = format!(
+        "We cannot print a letter to the mailing address on record, because it is too long for the envelope or has characters that we cannot print. Call {} at {} ({}) to have it corrected.",
+        desk.name, desk.phone, desk.hours
+    );
+    Err(Problem::new(
+        axum::http::StatusCode::CONFLICT,
+        "letter-not-printable",
+        "Letter cannot be printed",
+        detail,
+    )
+    .with_help(policy))
 }
 
 /// Returns the problem for a username or email address that is already taken (ME-02, EX-08).

@@ -116,13 +116,6 @@ impl Problem {
         }])
     }
 
-    /// Sets after how many minutes a request can succeed (`Retry-After`).
-    #[must_use]
-    pub const fn with_retry_after(mut self, minutes: u32) -> Self {
-        self.retry_after = Some(60 * minutes);
-        self
-    }
-
     /// Adds the portal's help desk.
     #[must_use]
     pub fn with_help(mut self, policy: &Policy) -> Self {
@@ -243,20 +236,21 @@ impl Problem {
             detail,
         )
         .with_help(policy);
-        problem.body.next_step = Some(step.as_str().to_owned());
+        problem.body.next_step = Some(step.into_str().to_owned());
         problem.body.reason = step.reason().map(str::to_owned);
         problem
     }
 
-    /// Creates the problem for an exceeded limit of attempts.
-    pub fn too_many_attempts(detail: impl Into<String>, policy: &Policy) -> Self {
-        Self::new(
+    /// Creates the problem for an exceeded limit of attempts, whose window has this many minutes.
+    pub fn too_many_attempts(detail: impl Into<String>, minutes: u32, policy: &Policy) -> Self {
+        let mut problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-attempts",
             "Too many attempts",
             detail,
-        )
-        .with_help(policy)
+        );
+        problem.retry_after = Some(60 * minutes);
+        problem.with_help(policy)
     }
 
     /// Creates the problem for a change that conflicts with another one.

@@ -1,13 +1,11 @@
-//! Limits attempts at secrets. Every attempt is counted, for its subject and its source, before anything
-//! is compared.
+//! Limits attempts, for their subject and their source. Attempts at secrets go through
+//! [`secret_check`](crate::secret_check), which uses these limits.
 
 use futures::future;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
-use vestibule_domain::values::text::Sensitive;
-use vestibule_secrets::Verified;
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::{App, Problem, Source};
@@ -37,7 +35,8 @@ pub const ASK_RESET: &str = "ask-reset";
 /// The step that sets the new password.
 pub const RESET: &str = "reset";
 
-fn subject_of(step: &str, policy: &Policy, subject: &str) -> String {
+/// Returns the subject of a counter: attempts of one step on one portal.
+pub fn subject_of(step: &str, policy: &Policy, subject: &str) -> String {
     format!("{step}/{}/{subject}", policy.portal)
 }
 
@@ -98,37 +97,11 @@ pub async fn count(
     Ok(of_subject.key)
 }
 
-/// Verifies an account's password and returns the counter to clear if it is correct. The attempt counts
-/// as a sign-in attempt, so that no other operation bypasses that limit.
-///
-/// # Errors
-/// A problem when the limit is exceeded.
-pub async fn is_password(
-    app: &App,
-    account: &Account,
-    password: &Sensitive,
-    policy: &Policy,
-    origin: &Origin,
-) -> Result<Option<AttemptKey>, Problem> {
-    let subject = password_of(policy, &account.username.key());
-    let (limit, _) = limits(&policy.rate_limits.sign_in);
-    let attempt = app
-        .store
-        .count_attempt(AttemptKind::Password, &subject, limit, origin.at)
-        .await?;
-    if attempt.allowed.is_none() {
-        return Err(exhausted(&policy.rate_limits.sign_in, policy));
-    }
-    let hash = account.password.as_ref().map(|p| &p.hash);
-    let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
-    Ok(right.then_some(attempt.key))
-}
-
 /// Returns the problem for an exceeded limit.
 pub fn exhausted(limit: &RateLimit, policy: &Policy) -> Problem {
     let detail = format!(
         "There were too many attempts. Try again in {} minutes.",
         limit.window_minutes.get()
     );
-    Problem::too_many_attempts(detail, policy).with_retry_after(limit.window_minutes.get())
+    Problem::too_many_attempts(detail, limit.window_minutes.get(), policy)
 }

@@ -28,7 +28,7 @@ pub fn moment(at: Timestamp) -> String {
 
 /// Returns the API name of a pending step.
 pub fn step(step: Option<NextStep>) -> Option<&'static str> {
-    step.map(NextStep::as_str)
+    step.map(|s| s.into_str())
 }
 
 /// Returns the API name of the reason for a pending step, if it has one.
@@ -51,7 +51,7 @@ impl From<Undeliverable> for EmailDeliveryProblem {
     fn from(undeliverable: Undeliverable) -> Self {
         Self {
             detected_at: moment(undeliverable.detected_at),
-            kind: undeliverable.kind.as_str(),
+            kind: undeliverable.kind.into_str(),
         }
     }
 }
@@ -133,7 +133,7 @@ impl EntitlementsResponse {
     pub fn of(membership: &Membership) -> Self {
         Self {
             organization_id: membership.organization.as_ref().map(ToString::to_string),
-            role: membership.role.as_str().to_owned(),
+            role: membership.role.into_str().to_owned(),
             services: membership.services.iter().cloned().collect(),
             group_codes: membership.group_codes.iter().cloned().collect(),
         }

@@ -27,6 +27,7 @@ use vestibule_store::{Store, StoreError, Tables, keyring};
 
 use crate::app::LEAST_TIME;
 use crate::request::Source;
+use crate::secret_check::Passwords;
 use crate::{App, Clock, Problem, Routes, portals, serve};
 
 /// A missing setting.
@@ -170,7 +171,11 @@ impl Bootstrap {
         Ok(App {
             store: Store::new(db, self.tables.clone(), Arc::clone(&keyring)),
             portals,
-            hasher: Hasher::new(HashParameters::default(), keyring, NonZeroUsize::MIN),
+            hasher: Passwords::new(Hasher::new(
+                HashParameters::default(),
+                keyring,
+                NonZeroUsize::MIN,
+            )),
             clock: Clock::System,
             least_time: LEAST_TIME,
         })

@@ -1,17 +1,14 @@
-//! Verification of a person against the plan's records, for registration and username recovery.
+//! Parses what verifies a person against the plan's records, for registration and username recovery;
+//! [`secret_check`](crate::secret_check) compares it.
 
 use std::collections::BTreeMap;
 
-use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RegistrationType};
-use vestibule_domain::state::audit::Origin;
-use vestibule_domain::state::record::{self, PlanRecord, RecordKey, Verification};
+use vestibule_domain::state::record::{RecordKey, Verification};
 use vestibule_domain::values::record_kind::Fact;
 use vestibule_domain::values::text::NamePart;
-use vestibule_secrets::Purpose;
-use vestibule_store::attempts::AttemptKind;
 
-use crate::{App, FieldErrors, Problem, rate_limit};
+use crate::FieldErrors;
 
 /// Parses a verification: exactly the number and the facts that the registration type requires.
 pub fn parse(
@@ -23,7 +20,12 @@ pub fn parse(
 ) -> Option<(RecordKey, Verification)> {
     let number_field = registration_type.record_type.number_field();
     for name in given.keys() {
-        if name != number_field && !registration_type.verify.iter().any(|f| f.as_str() == name) {
+        if name != number_field
+            && !registration_type
+                .verify
+                .iter()
+                .any(|f| f.into_str() == name)
+        {
             fields.push(
                 &format!("verification.{}", name.chars().take(40).collect::<String>()),
                 "is not used for this type of registration",
@@ -39,8 +41,8 @@ pub fn parse(
     let mut facts = BTreeMap::new();
     for fact in &registration_type.verify {
         let read = fields.required(
-            &format!("verification.{}", fact.as_str()),
-            value(fact.as_str()),
+            &format!("verification.{}", fact.into_str()),
+            value(fact.into_str()),
             |t| fact.parse(t),
         );
         facts.extend(read.map(|r| (*fact, r)));
@@ -65,39 +67,4 @@ pub fn parse(
             },
         )
     })
-}
-
-/// Returns the record that a verification matches.
-pub fn find<'a>(
-    app: &App,
-    records: &'a [PlanRecord],
-    verification: &Verification,
-) -> Option<&'a PlanRecord> {
-    record::find(records, verification, |code, context, entered| {
-        app.keyring()
-            .verify(code, Purpose::RecordProof, context, entered)
-    })
-}
-
-/// Counts an attempt for the record and for the source; call it before any comparison. Returns the
-/// record's counter, which a successful attempt clears because a family shares one number.
-///
-/// # Errors
-/// A problem when either limit is exceeded.
-pub async fn count(
-    app: &App,
-    record: &RecordKey,
-    purpose: &str,
-    origin: &Origin,
-    policy: &Policy,
-) -> Result<AttemptKey, Problem> {
-    let subject = format!("{}/{}/{}", record.plan, record.kind.as_str(), record.number);
-    rate_limit::count(
-        app,
-        (AttemptKind::Verification, purpose, &subject),
-        &policy.rate_limits.registration,
-        origin,
-        policy,
-    )
-    .await
 }

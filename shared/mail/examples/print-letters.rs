@@ -9,8 +9,8 @@ use std::fs;
 use jiff::civil::Date;
 use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::Policy;
-use vestibule_domain::values::ids::{MessageId, PortalId};
-use vestibule_domain::values::text::{AddressLine, Country, PostalAddress, Sensitive};
+use vestibule_domain::values::ids::{AccountId, MessageId, PortalId};
+use vestibule_domain::values::text::{AddressLine, Addressee, Country, PostalAddress, Sensitive};
 use vestibule_mail::letters::{lay_out, pdf};
 
 #[allow(clippy::disallowed_methods, reason = "this measures time")]
@@ -26,7 +26,7 @@ fn main() {
         id: MessageId::from_bytes(u128::from(n).to_be_bytes()),
         portal: portal.clone(),
         to: PostalAddress {
-            addressee: line(&format!("Zoë Núñez {n}")),
+            addressee: Addressee::parse(&format!("Zoë Núñez {n}")).unwrap(),
             lines: vec![line(&format!("{n} Heronmere Lane"))],
             city: line("Springfield"),
             region: Some(line("IL")),
@@ -35,6 +35,7 @@ fn main() {
         },
         dated: Date::constant(2026, 11, 23),
         says: LetterText::Pin {
+            account: AccountId::from_bytes([7; 16]),
             greeting: format!("Zoë Núñez {n}"),
             organization: None,
             pin: Sensitive::new(format!("{:06}", n * 7919 % 1_000_000)),

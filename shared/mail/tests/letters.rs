@@ -9,14 +9,14 @@ use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::Policy;
-use vestibule_domain::values::ids::MessageId;
-use vestibule_domain::values::text::{AddressLine, Country, PostalAddress, Sensitive};
-use vestibule_mail::letters::{Unprintable, lay_out, pdf};
+use vestibule_domain::values::ids::{AccountId, MessageId};
+use vestibule_domain::values::text::{AddressLine, Addressee, Country, PostalAddress, Sensitive};
+use vestibule_mail::letters::{Unprintable, check_address, lay_out, pdf};
 
 fn address(lines: &[&str], city: &str, region: &str, code: &str, country: &str) -> PostalAddress {
     let line = |text: &&str| AddressLine::parse(text).unwrap();
     PostalAddress {
-        addressee: line(&lines[0]),
+        addressee: Addressee::parse(lines[0]).unwrap(),
         lines: lines[1..].iter().map(line).collect(),
         city: line(&city),
         region: AddressLine::parse(region).ok(),
@@ -37,6 +37,7 @@ fn letter(
         to,
         dated: Date::constant(2025, 12, 23),
         says: LetterText::Pin {
+            account: AccountId::from_bytes([7; 16]),
             greeting: greeting.into(),
             organization: organization.map(str::to_owned),
             pin: Sensitive::new("4071"),
@@ -215,7 +216,7 @@ fn hostile_names_stay_names() {
 }
 
 #[test]
-fn names_with_accents_in_greek_and_in_cyrillic_are_printed_and_others_are_named_instead_of_boxes() {
+fn names_with_accents_in_greek_and_in_cyrillic_are_printed_and_others_are_transliterated() {
     let policy = policy("member");
     let to = |name: &str| address(&[name, "1 Elm Street"], "Springfield", "IL", "62701", "US");
     for name in [
@@ -232,13 +233,14 @@ fn names_with_accents_in_greek_and_in_cyrillic_are_printed_and_others_are_named_
             "address and greeting\n{text}"
         );
     }
-    for (name, missing) in [("王芳", "U+738B U+82B3"), ("علي", "U+0639 U+0644 U+064A")] {
-        let error = lay_out(&letter(&policy, to(name), name, None), &policy).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("the font has no glyph for {missing}")
-        );
+    for (name, printed_as) in [("偉 李", "Wei Li"), ("علي", "Ly"), ("김 Kim", "Gim Kim")] {
+        let text = printed(&letter(&policy, to(name), name, None), &policy);
+        assert_eq!(text.matches(printed_as).count(), 2, "{text}");
     }
+    let sign = "\u{1f600} Ann";
+    let error = lay_out(&letter(&policy, to(sign), sign, None), &policy).unwrap_err();
+    assert_eq!(error.to_string(), "the font has no glyph for U+1F600");
+    assert_eq!(check_address(&to(sign), &policy), Err(error));
 }
 
 #[test]
@@ -246,10 +248,37 @@ fn an_address_too_long_for_the_window_is_not_cut_off() {
     let policy = policy("member");
     let wide = "W".repeat(60);
     let to = address(&[&wide, "1 Elm Street"], "Springfield", "IL", "62701", "US");
+    assert_eq!(check_address(&to, &policy), Err(Unprintable::TooLong));
     assert_eq!(
         lay_out(&letter(&policy, to, "Grace", None), &policy),
         Err(Unprintable::TooLong)
     );
+}
+
+#[test]
+fn a_long_name_is_broken_between_words_on_the_envelope() {
+    let policy = policy("provider");
+    let name = "The Associated Physicians and Surgeons of the Greater Springfield Area and Surrounding Counties, Incorporated";
+    let to = address(
+        &["Grace", "1 Elm Street"],
+        "Springfield",
+        "IL",
+        "62701",
+        "US",
+    );
+    let to = PostalAddress {
+        addressee: Addressee::parse(name).unwrap(),
+        ..to
+    };
+    let text = printed(&letter(&policy, to, "Grace", Some(name)), &policy);
+    let lines: Vec<_> = text.lines().collect();
+    let first = lines
+        .iter()
+        .position(|l| l.starts_with("The Associated"))
+        .unwrap();
+    let street = lines.iter().position(|l| *l == "1 Elm Street").unwrap();
+    assert!(street - first > 1, "{text}");
+    assert_eq!(lines[first..street].join(" "), name);
 }
 
 #[test]
@@ -289,7 +318,7 @@ proptest! {
         let parts: Vec<_> = lines.iter().filter_map(|l| AddressLine::parse(l).ok()).collect();
         prop_assume!(parts.len() >= 2);
         let to = PostalAddress {
-            addressee: parts[0].clone(),
+            addressee: Addressee::parse(parts[0].as_str()).unwrap(),
             city: parts[1].clone(),
             region: parts.get(2).cloned(),
             postal_code: parts.get(3).cloned(),
@@ -299,7 +328,10 @@ proptest! {
         let policy = policy("provider");
         let mut letter = letter(&policy, to, &name, Some(&name));
         letter.dated = day;
-        letter.says = LetterText::Pin { greeting: name, organization: None, pin: Sensitive::new(pin), expires_on: day };
+        letter.says = LetterText::Pin { account: AccountId::from_bytes([7; 16]), greeting: name, organization: None, pin: Sensitive::new(pin), expires_on: day };
+        if check_address(&letter.to, &policy).is_err() {
+            prop_assert!(lay_out(&letter, &policy).is_err());
+        }
         if let Ok(page) = lay_out(&letter, &policy) {
             prop_assert!(pdf(&[page]).unwrap().starts_with(b"%PDF-"));
         }

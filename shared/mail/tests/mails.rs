@@ -9,7 +9,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::outbox::mail::{
-    AccessChange, Call, HelpDeskAct, IdleStep, Mail, MailText, NoticeLine, ResetAsked,
+    AccessChange, Call, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent, NoticeLine, ResetAsked,
 };
 use vestibule_domain::policy::Policy;
 use vestibule_domain::state::follow_up::AccountOutcome;
@@ -62,6 +62,13 @@ fn every_kind(
             },
         }
     };
+    let managed = |event| MailText::ManagedUserChanged {
+        organization: organization.clone(),
+        person: person.clone(),
+        username: username.clone(),
+        role: "Administrator".into(),
+        event,
+    };
     let mut kinds = vec![
         ("registered", registered(None, None)),
         (
@@ -83,6 +90,7 @@ fn every_kind(
         (
             "invited_person_registered",
             MailText::InvitedPersonRegistered {
+                inviter: None,
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),
@@ -92,11 +100,35 @@ fn every_kind(
         (
             "invited_person_awaits_approval",
             MailText::InvitedPersonRegistered {
+                inviter: Some("Ruth Okafor".into()),
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),
                 awaits_approval: true,
             },
+        ),
+        (
+            "user_joined",
+            managed(ManagedEvent::Joined {
+                awaits_approval: false,
+            }),
+        ),
+        (
+            "user_joined_awaits_approval",
+            managed(ManagedEvent::Joined {
+                awaits_approval: true,
+            }),
+        ),
+        (
+            "user_approved_by_another",
+            managed(ManagedEvent::Approved { by: person.clone() }),
+        ),
+        (
+            "role_changed",
+            managed(ManagedEvent::RoleChanged {
+                by: person.clone(),
+                awaits_approval: true,
+            }),
         ),
         (
             "approved",
@@ -231,12 +263,11 @@ fn every_kind(
         ),
         (
             "email_change_asked",
-            MailText::EmailChange { confirmed: false },
+            MailText::EmailChangeRequested {
+                cancellation: Sensitive::new("vc.abc.def"),
+            },
         ),
-        (
-            "email_change_confirmed",
-            MailText::EmailChange { confirmed: true },
-        ),
+        ("email_change_confirmed", MailText::EmailChanged),
         (
             "feedback",
             MailText::Feedback {
@@ -374,6 +405,12 @@ fn every_kind(
     kinds.extend(
         [
             ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            (
+                "help_desk_secured",
+                HelpDeskAct::Secured {
+                    answers_cleared: true,
+                },
+            ),
             ("help_desk_reinstated", HelpDeskAct::Reinstated),
             (
                 "help_desk_renamed",
@@ -431,6 +468,7 @@ fn every_kind(
     }
     if policy.pin.is_some() {
         kinds.push(("registered_with_pin_letter", registered(Some(day), None)));
+        kinds.push(("letter_not_printed", MailText::LetterNotPrinted));
         kinds.push((
             "letter_overdue",
             MailText::LetterOverdue { arrives_by: day },

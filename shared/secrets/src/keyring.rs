@@ -76,6 +76,15 @@ impl Purpose {
     }
 }
 
+/// The kinds of MACs that anyone with the keyring can verify, because nobody guesses their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditMac {
+    /// An entry of the audit trail.
+    Entry,
+    /// A seal of the audit trail.
+    Seal,
+}
+
 /// A data key wrapped by KMS; safe to store, useless without KMS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WrappedKey {
@@ -199,9 +208,31 @@ impl Keyring {
         }
     }
 
+    /// Verifies the MAC of something that the system wrote itself. Secrets that a person enters are
+    /// compared by [`Hasher::is_code`](crate::Hasher::is_code).
+    pub fn is_authentic(
+        &self,
+        mac: &Mac,
+        kind: AuditMac,
+        context: &str,
+        value: &Sensitive,
+    ) -> bool {
+        let purpose = match kind {
+            AuditMac::Entry => Purpose::AuditEntry,
+            AuditMac::Seal => Purpose::AuditSeal,
+        };
+        self.verify(mac, purpose, context, value)
+    }
+
     /// Verifies the MAC of `value` for a purpose and context, in constant time. Returns `false` if the
     /// keyring does not contain the key that the MAC refers to.
-    pub fn verify(&self, mac: &Mac, purpose: Purpose, context: &str, value: &Sensitive) -> bool {
+    pub(crate) fn verify(
+        &self,
+        mac: &Mac,
+        purpose: Purpose,
+        context: &str,
+        value: &Sensitive,
+    ) -> bool {
         self.keys.get(&mac.key).is_some_and(|key| {
             framed(&key.mac[purpose as usize], context, value)
                 .verify_slice(&mac.code)

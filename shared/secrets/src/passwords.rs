@@ -10,10 +10,11 @@ use data_encoding::BASE64_NOPAD;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use vestibule_domain::state::account::PasswordHash;
+use vestibule_domain::state::record::Mac;
 use vestibule_domain::values::text::Sensitive;
 use zeroize::Zeroizing;
 
-use crate::keyring::{KEY_BYTES, Keyring, canonical_number};
+use crate::keyring::{KEY_BYTES, Keyring, Purpose, canonical_number};
 
 const SALT_BYTES: usize = 16;
 const OUTPUT_BYTES: usize = 32;
@@ -179,7 +180,8 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// Hashes and verifies passwords with Argon2id (RFC 9106) on blocking threads, with a limit on concurrent
-/// hashes. Cheap to clone; use one per process.
+/// hashes, and compares PINs, codes, answers and facts. The only type that compares what a person enters
+/// (SE-04), so whoever holds it decides how often that happens. Cheap to clone; use one per process.
 ///
 /// The pepper is Argon2's secret input, so that passwords in a stolen table can't be guessed offline. It is
 /// derived from the data key whose version the hash stores as `keyid`.
@@ -261,6 +263,11 @@ impl Hasher {
             },
             _ => Verified::Wrong,
         }
+    }
+
+    /// Compares an entered PIN, code, answer or fact with its stored MAC, in constant time.
+    pub fn is_code(&self, mac: &Mac, purpose: Purpose, context: &str, entered: &Sensitive) -> bool {
+        self.0.keyring.verify(mac, purpose, context, entered)
     }
 
     fn current_recipe(&self, salt: [u8; SALT_BYTES]) -> Recipe {

@@ -1,5 +1,8 @@
 //! Accounts: their items, unique markers, and the items that find them by email address.
 
+use std::collections::BTreeSet;
+use std::hint::black_box;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -7,18 +10,20 @@ use rand::CryptoRng;
 use vestibule_domain::state::account::{
     Account, PasswordHash, Status, Undeliverable, UndeliverableKind,
 };
-use vestibule_domain::values::ids::{AccountId, PortalId};
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::text::{Email, PostalAddress};
 use vestibule_secrets::Keyring;
 
+use crate::attributes::{Item, text};
 use crate::commit::{Unique, Writes};
 use crate::due::{self, DUE, DUE_ON};
 use crate::expression::{Expression, n, s};
-use crate::item::{self, Item, text};
+use crate::item;
 use crate::key::Key;
 use crate::tables::EXPIRES;
 use crate::users::UserRow;
-use crate::{Store, StoreError, decoy};
+use crate::{Store, StoreError, decoy, organizations};
 
 pub(crate) fn key(portal: &PortalId, id: &AccountId) -> Key {
     Key::new(format!("A#{portal}#{id}"), "A")
@@ -44,6 +49,19 @@ fn contact_key(account: &Account) -> Key {
 fn contacts(portal: &PortalId, email: &Email) -> String {
     format!("C#{portal}#{}", email.key())
 }
+
+/// Returns the key of the item that finds an account by a username that it had, in an organization that
+/// it left, or before it was deleted or renamed. Only searches of the audit trail use it.
+fn former_key(portal: &PortalId, username: &str, account: &AccountId) -> Key {
+    Key::new(former_users(portal, username), account.as_str())
+}
+
+fn former_users(portal: &PortalId, username: &str) -> String {
+    format!("H#{portal}#{username}")
+}
+
+/// The maximum number of former owners of a username that are read.
+const MAX_FORMER: i32 = 25;
 
 /// The maximum number of accounts with one email address that are read.
 const MAX_CONTACTS: i32 = 25;
@@ -131,6 +149,31 @@ impl Store {
         found.map(|i| read_account(i, &self.keyring)).transpose()
     }
 
+    /// Loads an organization and an account in one round trip.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn organization_with_account(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        account: &AccountId,
+    ) -> Result<(Option<Organization>, Option<Account>), StoreError> {
+        let organization_key = organizations::key(portal, organization);
+        let items = self
+            .batch(vec![organization_key.clone(), key(portal, account)])
+            .await?;
+        let (mut organization, mut account) = (None, None);
+        for found in items {
+            if organization_key.is_of(&found) {
+                organization = Some(item::read(found)?);
+            } else {
+                account = Some(read_account(found, &self.keyring)?);
+            }
+        }
+        Ok((organization, account))
+    }
+
     /// Loads up to 100 accounts by id in one round trip. An account that can't be parsed is an error in the
     /// list and does not affect the others; a missing account is not in the list.
     ///
@@ -176,7 +219,8 @@ impl Store {
         }
         let Some(owner) = marker.as_ref().and_then(|m| text(m, "account")) else {
             if account.is_none() {
-                decoy::read(&self.keyring);
+                // Parsed like an account that exists, and discarded.
+                let _ = black_box(read_account(decoy::item(), &self.keyring));
             }
             return Ok(None);
         };
@@ -214,6 +258,27 @@ impl Store {
             .into_iter()
             .map(|i| read_account(i, &self.keyring))
             .collect()
+    }
+
+    /// Loads the accounts that had a username and were deleted or renamed, or left an organization, with the
+    /// organizations that they belonged to (UX-11).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn former_users(
+        &self,
+        portal: &PortalId,
+        username: &str,
+    ) -> Result<Vec<(AccountId, BTreeSet<String>)>, StoreError> {
+        let (items, _) = self
+            .page(former_users(portal, username), "", None, MAX_FORMER)
+            .await?;
+        let former = |item: &Item| {
+            let organizations = item.get("organizations").and_then(|o| o.as_ss().ok());
+            let organizations = organizations.into_iter().flatten().cloned().collect();
+            Some((AccountId::parse(text(item, "sk")?).ok()?, organizations))
+        };
+        Ok(items.iter().filter_map(former).collect())
     }
 
     /// Returns whether emails to an address on a portal are known to bounce.
@@ -289,7 +354,46 @@ impl Writes<'_> {
             ),
         };
         self.push_put(put, None)?;
+        self.note_former_username(before, after)?;
         self.rows(Some(before), &next)
+    }
+
+    /// Keeps a username with the organizations that its owner leaves, as long as the audit trail.
+    fn note_former_username(
+        &mut self,
+        before: &Account,
+        after: &Account,
+    ) -> Result<(), StoreError> {
+        let organizations = |account: &Account| -> BTreeSet<String> {
+            let memberships = account.memberships.iter();
+            memberships
+                .filter_map(|m| m.organization.as_ref())
+                .map(ToString::to_string)
+                .collect()
+        };
+        let is_given_up = before.username.key() != after.username.key()
+            || (before.status != Status::Deleted && after.status == Status::Deleted);
+        let mut left = organizations(before);
+        if !is_given_up {
+            let kept = organizations(after);
+            left.retain(|organization| !kept.contains(organization));
+            if left.is_empty() {
+                return Ok(());
+            }
+        }
+        let key = former_key(&before.portal, &before.username.key(), &before.id);
+        let end = (self.at + KEPT_AFTER_DELETION).as_second();
+        let mut update = self.update_of(key).names([("#expires", EXPIRES)]);
+        update = update.values([(":end", n(end))]);
+        update = if left.is_empty() {
+            update.update_expression("SET #expires = :end")
+        } else {
+            let left = AttributeValue::Ss(left.into_iter().collect());
+            update
+                .update_expression("SET #expires = :end ADD organizations :left")
+                .values([(":left", left)])
+        };
+        self.push_update(update, None)
     }
 
     pub(crate) fn note_sign_in(

@@ -4,6 +4,7 @@
 use aws_sdk_dynamodb::types::ReturnValue;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
+use strum::IntoStaticStr;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::Purpose;
@@ -23,7 +24,8 @@ fn key_of(AttemptKey(pk): &AttemptKey) -> Key {
 }
 
 /// The kind of attempt that is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum AttemptKind {
     /// The password of a username.
     Password,
@@ -32,6 +34,7 @@ pub enum AttemptKind {
     /// The recovery of a password or username.
     Recovery,
     Pin,
+    #[strum(serialize = "code")]
     RegistrationCode,
     /// Any attempt, by source address.
     Source,
@@ -39,21 +42,14 @@ pub enum AttemptKind {
     Reissue,
     /// A feedback message.
     Feedback,
-}
-
-impl AttemptKind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::Verification => "verification",
-            Self::Recovery => "recovery",
-            Self::Pin => "pin",
-            Self::RegistrationCode => "code",
-            Self::Source => "source",
-            Self::Reissue => "reissue",
-            Self::Feedback => "feedback",
-        }
-    }
+    /// An email that others can cause, by mailbox (SE-06).
+    RequestedMail,
+    /// A notice, by mailbox (SE-06).
+    NoticeMail,
+    /// An email, by sender (SE-06).
+    SentMail,
+    /// The confirmation of an email address, by sender (SE-06).
+    ConfirmationMail,
 }
 
 /// The maximum number of attempts, within a window or in total.
@@ -86,7 +82,7 @@ impl Store {
     ) -> (Key, Option<i64>) {
         let digest = self
             .keyring
-            .mac(Purpose::Attempt, guess.as_str(), &Sensitive::new(subject));
+            .mac(Purpose::Attempt, guess.into_str(), &Sensitive::new(subject));
         let digest = BASE64URL_NOPAD.encode(&digest.code[..16]);
         let (window, expires) = match limit.window_minutes {
             Some(minutes) => {
@@ -96,7 +92,7 @@ impl Store {
             }
             None => (0, None),
         };
-        (key(guess.as_str(), &digest, window), expires)
+        (key(guess.into_str(), &digest, window), expires)
     }
 
     /// Returns the current counter for `subject`, for a decision to clear.
@@ -121,7 +117,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let wanted = counters.iter().map(key_of);
         let found = self.batch(wanted.collect()).await?;
-        let tries = |item: &crate::item::Item| item.get("tries")?.as_n().ok()?.parse().ok();
+        let tries = |item: &crate::attributes::Item| item.get("tries")?.as_n().ok()?.parse().ok();
         Ok(found
             .iter()
             .filter_map(tries)

@@ -12,12 +12,13 @@ use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Outcome, kept_un
 use vestibule_domain::state::record::Mac;
 use vestibule_domain::values::ids::{AccountId, AuditId, OrganizationId, PortalId};
 use vestibule_domain::values::text::Sensitive;
-use vestibule_secrets::{Keyring, Purpose};
+use vestibule_secrets::{AuditMac, Keyring, Purpose};
 
+use crate::attributes::{Item, text};
 use crate::commit::Writes;
 use crate::error::took_effect;
 use crate::expression::{Expression, n, s};
-use crate::item::{self, Item, text};
+use crate::item;
 use crate::key::Key;
 use crate::read::Page;
 use crate::tables::{AUDIT_INDEXES, AUDIT_TTL};
@@ -124,7 +125,7 @@ pub(crate) fn genuine(item: &Item, keyring: &Keyring) -> Option<AuditEvent> {
         code: BASE64URL_NOPAD.decode(code.as_bytes()).ok()?,
     };
     let canonical = Sensitive::new(event.canonical());
-    let holds = keyring.verify(&mac, Purpose::AuditEntry, &place(&key(&event)), &canonical);
+    let holds = keyring.is_authentic(&mac, AuditMac::Entry, &place(&key(&event)), &canonical);
     (holds && lying(&event, &mac).ok()? == *item).then_some(event)
 }
 
@@ -171,9 +172,9 @@ pub enum AuditOf {
     Portal,
     /// All entries of an organization.
     Organization(OrganizationId),
-    /// Entries with a user as actor or object.
-    User {
-        user: AccountId,
+    /// Entries with one of these users as actor or object: all who have had a username, or one.
+    Users {
+        users: Vec<AccountId>,
         /// Limits the entries to one organization.
         organization: Option<OrganizationId>,
     },
@@ -184,7 +185,7 @@ impl AuditFilter {
     fn holds_for(&self, event: &AuditEvent) -> bool {
         let organization = match &self.of {
             AuditOf::Organization(organization) => Some(organization),
-            AuditOf::User { organization, .. } => organization.as_ref(),
+            AuditOf::Users { organization, .. } => organization.as_ref(),
             AuditOf::Portal => None,
         };
         organization.is_none_or(|o| event.organization.as_ref() == Some(o))
@@ -208,9 +209,12 @@ impl AuditFilter {
                     of_action(portal, organization, action),
                 )]
             }
-            (AuditOf::User { user, .. }, _) => [by_actor, by_object]
-                .map(|index| Partition::of(index, of(portal, user)))
-                .into(),
+            (AuditOf::Users { users, .. }, _) => users
+                .iter()
+                .flat_map(|user| {
+                    [by_actor, by_object].map(|index| Partition::of(index, of(portal, user)))
+                })
+                .collect(),
         }
     }
 

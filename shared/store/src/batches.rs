@@ -12,9 +12,9 @@ use vestibule_domain::outbox::letter::Letter;
 use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::values::ids::MessageId;
 
+use crate::attributes::{Item, text};
 use crate::error::{is_conditional, took_effect};
 use crate::expression::{Expression, n, s};
-use crate::item::{Item, text};
 use crate::key::Key;
 use crate::outbox::{self, Channel, Ending, TRACE};
 use crate::{Store, StoreError};
@@ -129,7 +129,7 @@ impl Store {
             .names([("#state", "state")])
             .values([
                 (":pending", s("pending")),
-                (":letter", s(Channel::Letter.as_str())),
+                (":letter", s(Channel::Letter.into_str())),
                 (":batch", s(batch.id())),
             ])
             .return_values(ReturnValue::AllNew)
@@ -177,7 +177,7 @@ impl Store {
             .values([
                 (":pending", s("pending")),
                 (":batch", s(batch.id())),
-                (":ending", s(ending.as_str())),
+                (":ending", s(ending.into_str())),
                 (":at", s(now)),
                 (":expires", n((now + TRACE).as_second())),
             ])

@@ -11,7 +11,7 @@ use rand::CryptoRng;
 use vestibule_domain::decision::Change;
 use vestibule_domain::rules::consequences::ScheduledDecision;
 
-use crate::item::Item;
+use crate::attributes::Item;
 use crate::key::Key;
 use crate::{Store, StoreError};
 
@@ -172,8 +172,9 @@ impl<'a> Writes<'a> {
         for follow_up in follow_ups {
             writes.set_follow_up(follow_up)?;
         }
+        let sender = writes.sender_of(&decision.audit);
         for message in &decision.messages {
-            writes.message(message, rng)?;
+            writes.message(message, sender.as_deref(), rng)?;
         }
         writes.audit(&decision.audit)?;
         Ok(writes)
@@ -221,11 +222,18 @@ impl<'a> Writes<'a> {
             } => self.note_removed_in_review(portal, organization, *started_at, removed),
             Change::ClaimRecord {
                 record,
+                version,
                 portal,
                 registration_type,
                 account,
                 claims,
-            } => self.claim_record(record, portal, registration_type, account, claims),
+            } => self.claim_record(
+                (record, *version),
+                portal,
+                registration_type,
+                account,
+                claims,
+            ),
             Change::ReleaseRecord {
                 record,
                 portal,

@@ -1,13 +1,8 @@
 //! A decoy account that is parsed when no account is found, so that both cases take the same work (UX-09).
 
-use std::hint::black_box;
 use std::sync::LazyLock;
 
-use vestibule_domain::state::account::Account;
-use vestibule_secrets::Keyring;
-
-use crate::item::Item;
-use crate::{StoreError, accounts};
+use crate::attributes::Item;
 
 /// The item of the decoy, with as many attributes as a typical account.
 static NOBODY: LazyLock<Item> = LazyLock::new(|| {
@@ -17,14 +12,15 @@ static NOBODY: LazyLock<Item> = LazyLock::new(|| {
         .unwrap_or_default()
 });
 
-/// Parses the decoy account and discards it.
-pub(crate) fn read(keyring: &Keyring) {
-    let read: Result<Account, StoreError> = accounts::read_account(NOBODY.clone(), keyring);
-    let _ = black_box(read);
+/// Returns the item of the decoy.
+pub(crate) fn item() -> Item {
+    NOBODY.clone()
 }
 
 #[cfg(test)]
 mod tests {
+    use vestibule_domain::state::account::Account;
+
     use super::*;
 
     #[test]

@@ -10,15 +10,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::civil::Date;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::follow_up::FollowUpKind;
-use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 
-use crate::error::took_effect;
-use crate::expression::{Expression, n, s};
-use crate::follow_ups::FOLLOW_UPS;
-use crate::item::{self, Item, text};
+use crate::attributes::{Item, text};
+use crate::expression::{Expression, s};
 use crate::tables::DUE_INDEX;
-use crate::{Store, StoreError, accounts};
+use crate::{Store, StoreError};
 
 /// The number of partitions of the index for each portal and kind.
 pub const SHARDS: u8 = 4;
@@ -28,6 +25,9 @@ pub(crate) const DUE: &str = "due";
 
 /// The day attribute of the index.
 pub(crate) const DUE_ON: &str = "due_on";
+
+/// The start of the sort key of a follow-up.
+pub(crate) const FOLLOW_UPS: &str = "D#";
 
 /// What the scheduled actions belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,9 @@ impl Entry {
         let (pk, sk) = (text(found, "pk")?, text(found, "sk")?);
         if let Some(kind) = sk.strip_prefix(FOLLOW_UPS) {
             let id = pk.strip_prefix(&format!("O#{portal}#"))?;
-            let kind = FollowUpKind::ALL.into_iter().find(|k| k.as_str() == kind)?;
+            let kind = FollowUpKind::ALL
+                .into_iter()
+                .find(|k| k.into_str() == kind)?;
             return Some(Self::FollowUp(OrganizationId::parse(id).ok()?, kind));
         }
         let id = pk.strip_prefix(&format!("A#{portal}#"))?;
@@ -82,18 +84,6 @@ impl Entry {
 pub struct DuePage {
     /// The entries; `None` for an entry that this system did not write.
     pub entries: Vec<Option<Entry>>,
-    /// The start of the next page.
-    pub next: Option<Item>,
-}
-
-/// A page of a scan of the accounts and organizations of all portals.
-#[derive(Debug, Default)]
-pub struct ScheduledPage {
-    /// The readable accounts, each with its day in the index.
-    pub accounts: Vec<(Account, Option<Date>)>,
-    pub organizations: Vec<Organization>,
-    /// The number of accounts that were scanned, including those that can't be read.
-    pub accounts_read: u64,
     /// The start of the next page.
     pub next: Option<Item>,
 }
@@ -166,67 +156,5 @@ impl Store {
             .flat_map(|queue| (0..SHARDS).map(move |shard| first(queue, shard)));
         let days = futures::future::try_join_all(all).await?;
         Ok(days.into_iter().flatten().min())
-    }
-
-    /// Updates the due day of an account whose policy changed since the account was written. Has no effect
-    /// if the account changed since it was read.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn reschedule(&self, account: &Account, on: Option<Date>) -> Result<(), StoreError> {
-        let update = self
-            .update(accounts::key(&account.portal, &account.id))
-            .values([(":version", n(account.version))]);
-        let update = match account.last_sign_in_at {
-            Some(at) => update
-                .condition_expression("version = :version AND last_sign_in_at = :last")
-                .values([(":last", s(at))]),
-            None => update.condition_expression(
-                "version = :version AND attribute_not_exists(last_sign_in_at)",
-            ),
-        };
-        let update = match on.map(|on| attributes(account, on)) {
-            Some([(_, due), (_, on)]) => update
-                .update_expression("SET due = :due, due_on = :on")
-                .values([(":due", due), (":on", on)]),
-            None => update.update_expression("REMOVE due, due_on"),
-        };
-        took_effect(update.send().await)?;
-        Ok(())
-    }
-
-    /// Loads a page of the accounts and organizations of all portals, to find those that a changed policy
-    /// has moved. Scans the whole table.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn scheduled(&self, start: Option<Item>) -> Result<ScheduledPage, StoreError> {
-        let got = self
-            .db
-            .scan()
-            .table_name(&self.tables.main)
-            .filter_expression("sk IN (:account, :organization)")
-            .values([(":account", s("A")), (":organization", s("O"))])
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(StoreError::call)?;
-        let mut page = ScheduledPage {
-            next: got.last_evaluated_key,
-            ..ScheduledPage::default()
-        };
-        for found in got.items.unwrap_or_default() {
-            if text(&found, "sk").is_some_and(|sk| sk == "O") {
-                page.organizations.push(item::read(found)?);
-                continue;
-            }
-            page.accounts_read += 1;
-            let day = day_of(&found);
-            // The sweep reports accounts that can't be read.
-            if let Ok(account) = accounts::read_account(found, &self.keyring) {
-                page.accounts.push((account, day));
-            }
-        }
-        Ok(page)
     }
 }

@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::{Store, StoreError, item};
 
 fn key(plan: &str, kind: RecordKind) -> Key {
-    Key::new(format!("F#{plan}#{}", kind.as_str()), "F")
+    Key::new(format!("F#{plan}#{}", kind.into_str()), "F")
 }
 
 impl Store {

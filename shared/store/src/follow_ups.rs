@@ -9,20 +9,20 @@ use vestibule_domain::state::follow_up::{
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{OrganizationId, PortalId};
 
+use crate::attributes::Item;
 use crate::commit::Writes;
-use crate::due::{self, Queue};
+use crate::due::{self, FOLLOW_UPS, Queue};
 use crate::error::took_effect;
 use crate::expression::{Expression, n, s};
-use crate::item::{self, Item};
+use crate::item;
 use crate::key::Key;
 use crate::users::{ADMINISTRATORS, UserRow};
 use crate::{Store, StoreError, organizations};
 
-pub(crate) const FOLLOW_UPS: &str = "D#";
 const NOTICES: &str = "T#";
 
 pub(crate) fn key(portal: &PortalId, organization: &OrganizationId, kind: FollowUpKind) -> Key {
-    let sk = format!("{FOLLOW_UPS}{}", kind.as_str());
+    let sk = format!("{FOLLOW_UPS}{}", kind.into_str());
     organizations::key_of(portal, organization, sk)
 }
 

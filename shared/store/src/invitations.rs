@@ -1,7 +1,11 @@
 //! Invitations to an organization.
 
+use futures::future::try_join;
 use jiff::SignedDuration;
-use vestibule_domain::state::invitation::Invitation;
+use jiff::civil::Date;
+use vestibule_domain::rules::accept_invitation::Standing;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::invitation::{Invitation, State};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{InvitationId, OrganizationId, PortalId};
 use vestibule_domain::values::text::Email;
@@ -11,7 +15,7 @@ use crate::expression::{Expression, n};
 use crate::key::Key;
 use crate::read::{Page, read_cursor};
 use crate::tables::EXPIRES;
-use crate::{Store, StoreError, item, organizations, users};
+use crate::{Store, StoreError, accounts, item, organizations, users};
 
 const INVITATIONS: &str = "I#";
 
@@ -21,6 +25,18 @@ fn key(portal: &PortalId, organization: &OrganizationId, id: &InvitationId) -> K
 
 /// How long an invitation is kept after it expires, so that it can be shown as expired (UX-01).
 const KEPT_AFTER_INVITATION: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// What an invitation to an email address depends on.
+#[derive(Debug, Default)]
+pub struct InvitationState {
+    pub organization: Option<Organization>,
+    /// The organization's existing invitation to the address.
+    pub invitation: Option<Invitation>,
+    /// The account that accepted that invitation.
+    pub accepted_by: Option<Account>,
+    /// Whether the owner of the address's mailbox was removed from the organization.
+    pub is_former_user: bool,
+}
 
 /// The start of a page of an organization's invitations.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +84,8 @@ impl Store {
         Ok(Page::new(items.collect::<Result<_, _>>()?, next))
     }
 
-    /// Loads what an invitation to an email address depends on: the organization, its existing invitation to
-    /// the address, and whether the owner of the address was previously removed from it.
+    /// Loads what an invitation to an email address depends on, in one round trip; in two if someone accepted
+    /// an earlier invitation.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -78,7 +94,7 @@ impl Store {
         portal: &PortalId,
         organization: &OrganizationId,
         email: &Email,
-    ) -> Result<(Option<Organization>, Option<Invitation>, bool), StoreError> {
+    ) -> Result<InvitationState, StoreError> {
         let organization_key = organizations::key(portal, organization);
         let former_key = users::former_key(portal, organization, email);
         let invitation_key = key(
@@ -93,17 +109,55 @@ impl Store {
                 invitation_key,
             ])
             .await?;
-        let (mut organization, mut invitation, mut former) = (None, None, false);
+        let mut state = InvitationState::default();
         for found in items {
             if organization_key.is_of(&found) {
-                organization = Some(item::read(found)?);
+                state.organization = Some(item::read(found)?);
             } else if former_key.is_of(&found) {
-                former = true;
+                state.is_former_user = true;
             } else {
-                invitation = Some(item::read(found)?);
+                state.invitation = Some(item::read(found)?);
             }
         }
-        Ok((organization, invitation, former))
+        if let Some(State::Accepted { account }) = state.invitation.as_ref().map(|i| &i.state) {
+            state.accepted_by = self.account(portal, account).await?;
+        }
+        Ok(state)
+    }
+
+    /// Loads what an invitation is worth on a day, in one round trip (SE-02).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn invitation_standing(
+        &self,
+        invitation: &Invitation,
+        today: Date,
+    ) -> Result<Standing, StoreError> {
+        let (portal, organization) = (&invitation.portal, &invitation.organization);
+        let organization_key = organizations::key(portal, organization);
+        let former_key = users::former_key(portal, organization, &invitation.email);
+        let inviter_key = accounts::key(portal, &invitation.invited_by);
+        let wanted = vec![organization_key.clone(), former_key.clone(), inviter_key];
+        let (items, managers) = try_join(
+            self.batch(wanted),
+            self.managers(portal, organization, today),
+        )
+        .await?;
+        let mut standing = Standing {
+            managers,
+            ..Standing::default()
+        };
+        for found in items {
+            if organization_key.is_of(&found) {
+                standing.organization = Some(item::read(found)?);
+            } else if former_key.is_of(&found) {
+                standing.is_former_user = true;
+            } else {
+                standing.inviter = Some(accounts::read_account(found, &self.keyring)?);
+            }
+        }
+        Ok(standing)
     }
 }
 

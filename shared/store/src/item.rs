@@ -1,7 +1,5 @@
 //! Converts between items and types. Postal addresses are sealed when written and opened when read.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use rand::CryptoRng;
 use serde::Serialize;
@@ -10,9 +8,8 @@ use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 use vestibule_secrets::{Keyring, Purpose};
 
 use crate::StoreError;
+use crate::attributes::Item;
 use crate::key::Key;
-
-pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// Builds an item with this key and the fields of `value`.
 pub(crate) fn write(key: Key, value: &impl Serialize) -> Result<Item, StoreError> {
@@ -26,11 +23,6 @@ pub(crate) fn write(key: Key, value: &impl Serialize) -> Result<Item, StoreError
 pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
     // serde's message may quote a value, so only the type is reported.
     from_item(item).map_err(|_| StoreError::corrupt(std::any::type_name::<T>()))
-}
-
-/// Returns a string attribute of an item.
-pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Option<&'a String> {
-    item.get(name)?.as_s().ok()
 }
 
 /// Seals postal addresses, bound to the key of the item that contains them.

@@ -1,7 +1,7 @@
 //! The key of an item. The functions that build keys are with their entities.
 
+use crate::attributes::{Item, text};
 use crate::expression::s;
-use crate::item::{Item, text};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {

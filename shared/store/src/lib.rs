@@ -53,6 +53,7 @@
 
 mod accounts;
 pub mod attempts;
+mod attributes;
 mod audit;
 pub mod batches;
 mod collisions;
@@ -73,6 +74,7 @@ mod organizations;
 pub mod outbox;
 mod read;
 pub mod records;
+pub mod reindex;
 pub mod seals;
 mod sessions;
 pub mod tables;
@@ -91,7 +93,7 @@ pub use collisions::client;
 pub use commit::{CommitError, Unique};
 pub use error::StoreError;
 pub use follow_ups::FollowUpState;
-pub use invitations::InvitationsCursor;
+pub use invitations::{InvitationState, InvitationsCursor};
 pub use read::Page;
 pub use tables::Tables;
 pub use users::{Administrator, UserFilter, UserRow, UsersCursor};

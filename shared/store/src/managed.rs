@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
 use vestibule_domain::state::record::{NewRecord, PlanRecord, RecordKey};
+use vestibule_domain::values::folding::{NameKey, NameQuery};
 use vestibule_domain::values::record_kind::RecordKind;
 
+use crate::attributes::{Item, text};
 use crate::expression::s;
-use crate::item::text;
 use crate::key::Key;
 use crate::read::{Page, read_cursor};
 use crate::{Store, StoreError, records};
@@ -55,6 +57,11 @@ fn manager_of<'a>(key: &RecordKey, manager: &'a Option<String>) -> Option<&'a st
     manager.as_deref().filter(|_| key.kind == RecordKind::Agent)
 }
 
+/// Returns the form of an agent's name that is searched.
+fn name_key(row: &Item) -> Option<NameKey> {
+    from_attribute_value(row.get("name_key")?.clone()).ok()
+}
+
 impl Store {
     /// Writes the row of an agent who has a managing agent.
     pub(crate) async fn note_manager(&self, new: &NewRecord) -> Result<(), StoreError> {
@@ -62,7 +69,8 @@ impl Store {
             return Ok(());
         };
         let mut row = key(&new.key.plan, manager, &new.key.number).into_item();
-        row.insert("name".into(), s(&new.data.name));
+        let name = to_attribute_value(NameKey::of(&[&new.data.name]));
+        row.insert("name_key".into(), name.map_err(StoreError::unavailable)?);
         self.db
             .put_item()
             .table_name(&self.tables.main)
@@ -96,18 +104,17 @@ impl Store {
     }
 
     /// Loads a page of the agents under a managing agent, ordered by id. With `query`, only agents whose id
-    /// or a word of whose name starts with it. `manager` is the managing agent's record.
+    /// or name it finds. `manager` is the managing agent's record.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn managed_agents(
         &self,
         manager: &RecordKey,
-        query: Option<&str>,
+        query: Option<&NameQuery>,
         cursor: Option<&AgentsCursor>,
         limit: usize,
     ) -> Result<Page<ManagedAgent>, StoreError> {
-        let query = query.map(str::to_lowercase);
         let pk = partition(&manager.plan, &manager.number);
         let mut after = cursor.map(|c| c.0.clone());
         let mut items: Vec<ManagedAgent> = Vec::new();
@@ -115,7 +122,10 @@ impl Store {
             let (rows, next) = self.page(pk.clone(), ROWS, after, AT_A_TIME).await?;
             let wanted = rows.iter().filter_map(|row| {
                 let number = text(row, "sk")?.strip_prefix(ROWS)?;
-                begins_with(text(row, "name")?, number, query.as_deref()).then(|| RecordKey {
+                let is_found = |query: &NameQuery| {
+                    query.starts(number) || name_key(row).is_some_and(|name| query.finds(&name))
+                };
+                query.is_none_or(is_found).then(|| RecordKey {
                     number: number.to_owned(),
                     ..manager.clone()
                 })
@@ -144,40 +154,5 @@ impl Store {
             }
             after = next;
         }
-    }
-}
-
-/// Returns whether the id or a word of the name starts with the query.
-fn begins_with(name: &str, number: &str, query: Option<&str>) -> bool {
-    let Some(query) = query else {
-        return true;
-    };
-    let name = name.to_lowercase();
-    let mut words = name
-        .char_indices()
-        .filter(|(i, _)| *i == 0 || name[..*i].ends_with(|c: char| c.is_whitespace() || c == '-'));
-    number.to_lowercase().starts_with(query) || words.any(|(i, _)| name[i..].starts_with(query))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::begins_with;
-
-    #[test]
-    fn a_query_is_the_beginning_of_a_word_or_of_the_id() {
-        for (query, fits) in [
-            ("luis", true),
-            ("ort", true),
-            ("luis ort", true),
-            ("vega", true),
-            ("ag100", true),
-            ("uis", false),
-            ("rtega", false),
-            ("0002", false),
-        ] {
-            let found = begins_with("Luis Ortega-Vega", "AG10002", Some(query));
-            assert_eq!(found, fits, "{query}");
-        }
-        assert!(begins_with("Luis Ortega", "AG10002", None));
     }
 }

@@ -1,13 +1,12 @@
 //! Organizations. Their users, invitations and follow-ups are in the same partition.
 
-use vestibule_domain::state::account::Account;
 use vestibule_domain::state::organization::Organization;
-use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::values::ids::{OrganizationId, PortalId};
 
 use crate::commit::Writes;
 use crate::expression::{Expression, n};
 use crate::key::Key;
-use crate::{Store, StoreError, accounts, item};
+use crate::{Store, StoreError, item};
 
 pub(crate) fn key(portal: &PortalId, id: &OrganizationId) -> Key {
     key_of(portal, id, "O")
@@ -46,34 +45,6 @@ impl Store {
         }
         let found = self.batch(wanted).await?;
         found.into_iter().map(item::read).collect()
-    }
-
-    /// Loads an organization and an account in one round trip.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn organization_with_account(
-        &self,
-        portal: &PortalId,
-        organization: &OrganizationId,
-        account: &AccountId,
-    ) -> Result<(Option<Organization>, Option<Account>), StoreError> {
-        let organization_key = key(portal, organization);
-        let items = self
-            .batch(vec![
-                organization_key.clone(),
-                accounts::key(portal, account),
-            ])
-            .await?;
-        let (mut organization, mut account) = (None, None);
-        for found in items {
-            if organization_key.is_of(&found) {
-                organization = Some(item::read(found)?);
-            } else {
-                account = Some(accounts::read_account(found, &self.keyring)?);
-            }
-        }
-        Ok((organization, account))
     }
 }
 

@@ -6,16 +6,20 @@
 //! accept is postponed to its next attempt. Letters are printed in batches ([`crate::batches`]).
 
 use aws_sdk_dynamodb::types::ReturnValue;
+use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
+use strum::IntoStaticStr;
 use vestibule_domain::outbox::mail::Message;
+use vestibule_domain::state::audit::{Actor, AuditEvent};
 use vestibule_domain::values::ids::{MessageId, PortalId};
+use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::Purpose;
 
+use crate::attributes::{Item, text};
 use crate::commit::Writes;
 use crate::error::{is_conditional, took_effect};
 use crate::expression::{Expression, n, s};
-use crate::item::{Item, text};
 use crate::key::Key;
 use crate::tables::PENDING_INDEX;
 use crate::{Store, StoreError};
@@ -28,42 +32,27 @@ pub(crate) fn key(id: &MessageId) -> Key {
 }
 
 /// How a message is delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Channel {
     Mail,
     Letter,
 }
 
-impl Channel {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mail => "mail",
-            Self::Letter => "letter",
-        }
-    }
-}
-
 /// The final status of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Ending {
     Sent,
     /// The message can't be delivered, and sending it is not tried again.
     Refused,
     /// The message could not be sent before it became useless.
     Failed,
+    /// The recipient or the sender reached a daily limit (SE-06).
+    Limited,
 }
 
-impl Ending {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// The number of partitions of the index of pending messages, per channel.
+/// The number of partitions of the index of pending messages, per queue.
 pub const SHARDS: u8 = 4;
 
 /// How long a claim excludes other senders.
@@ -87,6 +76,9 @@ pub enum MailClaim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenMail {
     pub message: Message,
+    /// A keyed digest of the account or source address that caused the email; `None` if the system
+    /// did.
+    pub sender: Option<String>,
     /// The number of attempts, including this one.
     pub tries: u32,
     pub created_at: Timestamp,
@@ -97,16 +89,26 @@ fn due(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// Returns the index partition of a message.
-fn shard_of(channel: Channel, id: &MessageId) -> String {
-    shard(
-        channel,
-        id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS),
-    )
+/// The pending messages that are found together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue<'a> {
+    Mail,
+    /// The letters of a portal, so that those of a portal with an invalid policy can wait.
+    Letters(&'a PortalId),
 }
 
-fn shard(channel: Channel, number: u8) -> String {
-    format!("{}#{number}", channel.as_str())
+impl Queue<'_> {
+    /// Returns the index partition of a message.
+    fn shard_of(self, id: &MessageId) -> String {
+        self.shard(id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS))
+    }
+
+    fn shard(self, number: u8) -> String {
+        match self {
+            Self::Mail => format!("mail#{number}"),
+            Self::Letters(portal) => format!("letter#{portal}#{number}"),
+        }
+    }
 }
 
 /// Parses the message id from a key of the table's stream; `None` for other items.
@@ -132,7 +134,7 @@ impl Store {
                  AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)")
             .update_expression("SET claimed_until = :until ADD tries :one")
             .names([("#state", "state")])
-            .values([(":pending", s("pending")), (":mail", s(Channel::Mail.as_str())), (":due", s(due(now))), (":now", n(now.as_millisecond())), (":until", n((now + CLAIM).as_millisecond())), (":one", n(1))])
+            .values([(":pending", s("pending")), (":mail", s(Channel::Mail.into_str())), (":due", s(due(now))), (":now", n(now.as_millisecond())), (":until", n((now + CLAIM).as_millisecond())), (":one", n(1))])
             .return_values(ReturnValue::AllNew)
             .send()
             .await;
@@ -146,6 +148,7 @@ impl Store {
         let taken = self.open_message(id, &item).and_then(|message| {
             Some(TakenMail {
                 message,
+                sender: text(&item, "sender").cloned(),
                 tries: item.get("tries")?.as_n().ok()?.parse().ok()?,
                 created_at: text(&item, "created_at")?.parse().ok()?,
             })
@@ -197,7 +200,7 @@ impl Store {
             )
             .names([("#state", "state")])
             .values([
-                (":ending", s(ending.as_str())),
+                (":ending", s(ending.into_str())),
                 (":at", s(now)),
                 (":expires", n((now + TRACE).as_second())),
             ])
@@ -232,14 +235,14 @@ impl Store {
         Ok(())
     }
 
-    /// Loads the pending messages of a channel that are due, at most `limit` per shard and oldest first
+    /// Loads the pending messages of a queue that are due, at most `limit` per shard and oldest first
     /// within each shard.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn pending_messages(
         &self,
-        channel: Channel,
+        queue: Queue<'_>,
         limit: i32,
         now: Timestamp,
     ) -> Result<Vec<MessageId>, StoreError> {
@@ -251,7 +254,7 @@ impl Store {
                 .table_name(&self.tables.main)
                 .index_name(PENDING_INDEX)
                 .key_condition_expression("pending = :shard AND due_at <= :now")
-                .values([(":now", s(due(now))), (":shard", s(shard(channel, number)))])
+                .values([(":now", s(due(now))), (":shard", s(queue.shard(number)))])
                 .limit(limit)
                 .send()
                 .await
@@ -272,6 +275,7 @@ impl Writes<'_> {
     pub(crate) fn message(
         &mut self,
         message: &Message,
+        sender: Option<&str>,
         rng: &mut impl CryptoRng,
     ) -> Result<(), StoreError> {
         let (channel, portal) = match message {
@@ -279,6 +283,10 @@ impl Writes<'_> {
             Message::Letter(l) => (Channel::Letter, &l.portal),
             // A recovery request results in an email.
             Message::Recovery(r) => (Channel::Mail, &r.origin.portal),
+        };
+        let queue = match channel {
+            Channel::Mail => Queue::Mail,
+            Channel::Letter => Queue::Letters(portal),
         };
         let key = key(message.id());
         let plain =
@@ -289,17 +297,31 @@ impl Writes<'_> {
             .seal(Purpose::Outbox, &key.pk, &plain, rng);
         let mut row = key.into_item();
         for (name, value) in [
-            ("channel", channel.as_str().to_owned()),
+            ("channel", channel.into_str().to_owned()),
             ("portal", portal.to_string()),
             ("state", "pending".to_owned()),
-            ("pending", shard_of(channel, message.id())),
+            ("pending", queue.shard_of(message.id())),
             ("created_at", self.at.to_string()),
             ("due_at", due(self.at)),
             ("payload", sealed),
         ] {
             row.insert(name.to_owned(), s(value));
         }
+        row.extend(sender.map(|sender| ("sender".to_owned(), s(sender))));
         self.put_new(row, None)
+    }
+
+    /// Returns a keyed digest of what caused an event: an account or a source address. `None` for
+    /// the system.
+    pub(crate) fn sender_of(&self, event: &AuditEvent) -> Option<String> {
+        let sender = match (&event.actor, &event.source) {
+            (Actor::Account(id) | Actor::HelpDesk(id), _) => format!("account/{id}"),
+            (Actor::Unknown, Some(source)) => format!("source/{source}"),
+            (Actor::Unknown, None) | (Actor::System, _) => return None,
+        };
+        let sender = Sensitive::new(sender);
+        let digest = self.store.keyring.mac(Purpose::Attempt, "sender", &sender);
+        Some(BASE64URL_NOPAD.encode(&digest.code[..16]))
     }
 
     /// Withdraws a letter, unless it is in a batch that is being printed.

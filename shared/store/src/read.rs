@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use data_encoding::BASE64URL_NOPAD;
 
+use crate::attributes::{Item, text};
 use crate::expression::{Expression, s};
-use crate::item::{Item, text};
 use crate::key::Key;
 use crate::{Store, StoreError};
 

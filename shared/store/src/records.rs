@@ -18,10 +18,11 @@ use vestibule_domain::values::record_kind::{Fact, RecordKind};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
+use crate::attributes::{Item, text};
 use crate::commit::{Unique, Writes};
 use crate::error::{is_conditional, took_effect};
-use crate::expression::{Expression, s};
-use crate::item::{self, Item, text};
+use crate::expression::{Expression, n, s};
+use crate::item;
 use crate::key::Key;
 use crate::tables::RECORDS_INDEX;
 use crate::{Store, StoreError};
@@ -32,7 +33,7 @@ pub(crate) fn key(key: &RecordKey) -> Key {
 
 /// Returns the partition of all persons with one number.
 fn partition(key: &RecordKey) -> String {
-    format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
+    format!("R#{}#{}#{}", key.plan, key.kind.into_str(), key.number)
 }
 
 /// Parses the key of a record from its item.
@@ -42,7 +43,7 @@ fn key_of(item: &Item) -> Option<RecordKey> {
     let (plan, kind, number) = (parts.next()?, parts.next()?, parts.next()?);
     Some(RecordKey {
         plan: plan.to_owned(),
-        kind: RecordKind::ALL.into_iter().find(|k| k.as_str() == kind)?,
+        kind: RecordKind::ALL.into_iter().find(|k| k.into_str() == kind)?,
         number: number.to_owned(),
         person: sk.parse().ok()?,
     })
@@ -57,7 +58,7 @@ fn listed(key: &RecordKey) -> String {
 }
 
 fn list(plan: &str, kind: RecordKind, shard: u8) -> String {
-    format!("{plan}#{}#{shard:x}", kind.as_str())
+    format!("{plan}#{}#{shard:x}", kind.into_str())
 }
 
 /// The number of partitions of the list of a plan's records of one kind.
@@ -123,7 +124,16 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Sto
         claims,
         ended: found.contains_key("ended"),
         to_notify: found.contains_key("to_notify"),
+        version: version(&found)?,
     })
+}
+
+fn version(item: &Item) -> Result<u64, StoreError> {
+    let Some(version) = item.get("version") else {
+        return Ok(0);
+    };
+    let number = version.as_n().ok().and_then(|n| n.parse().ok());
+    number.ok_or_else(|| StoreError::corrupt("the version of a plan record"))
 }
 
 /// The stored state of a record before a feed is applied.
@@ -284,6 +294,7 @@ impl Store {
                 (":facts", attribute(&facts)?),
                 (":data", attribute(&data)?),
                 (":listed", s(listed(&new.key))),
+                (":one", n(1)),
             ])
             .return_values(ReturnValue::AllOld);
         match sealed {
@@ -313,7 +324,7 @@ impl Store {
         self.note_manager(new).await?;
         let done = update
             .update_expression(format!(
-                "SET {} REMOVE {}",
+                "SET {} REMOVE {} ADD version :one",
                 set.join(", "),
                 remove.join(", ")
             ))
@@ -373,6 +384,7 @@ impl Store {
             .values([
                 (":day", s(day)),
                 (":none", AttributeValue::M(HashMap::new())),
+                (":one", n(1)),
             ])
             .return_values(ReturnValue::AllOld);
         update = match feed {
@@ -385,7 +397,7 @@ impl Store {
             None => update.condition_expression("attribute_exists(pk)"),
         };
         let done = update
-            .update_expression(format!("{set} REMOVE address, digest"))
+            .update_expression(format!("{set} REMOVE address, digest ADD version :one"))
             .send()
             .await;
         let saved = self.saved(done)?;
@@ -463,11 +475,12 @@ fn attribute(value: &impl serde::Serialize) -> Result<AttributeValue, StoreError
 }
 
 impl Writes<'_> {
-    /// Claims a record. Concurrent registrations can't create two organizations from it or use one
-    /// registration type twice.
+    /// Claims a record in the version that was read, so that nobody registers with data that a feed has
+    /// replaced. Concurrent registrations can't create two organizations from it or use one registration
+    /// type twice.
     pub(crate) fn claim_record(
         &mut self,
-        record: &RecordKey,
+        (record, version): (&RecordKey, u64),
         portal: &PortalId,
         registration_type: &Slug,
         account: &AccountId,
@@ -491,9 +504,9 @@ impl Writes<'_> {
         let made = made.map_or(NO_ORGANIZATION, |o| o.as_str());
         let update = update
             .condition_expression(format!(
-                "attribute_exists(pk) AND attribute_not_exists(ended) AND {condition}"
+                "attribute_exists(pk) AND attribute_not_exists(ended) AND version = :version AND {condition}"
             ))
-            .values([(":made", s(made))]);
+            .values([(":made", s(made)), (":version", n(version))]);
         self.push_update(update, Some(Unique::Record))
     }
 

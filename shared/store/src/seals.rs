@@ -20,10 +20,11 @@ use vestibule_domain::state::audit::kept_until;
 use vestibule_domain::state::record::Mac;
 use vestibule_domain::values::ids::PortalId;
 use vestibule_domain::values::text::Sensitive;
-use vestibule_secrets::{Keyring, Purpose};
+use vestibule_secrets::{AuditMac, Keyring, Purpose};
 
+use crate::attributes::{Item, text};
 use crate::expression::{Expression, n, s};
-use crate::item::{self, Item, text};
+use crate::item;
 use crate::key::Key;
 use crate::tables::AUDIT_TTL;
 use crate::{Store, StoreError, audit};
@@ -328,7 +329,7 @@ impl Store {
                 && pk.as_ref() == Some(&place)
                 && self
                     .keyring
-                    .verify(&written.mac, Purpose::AuditSeal, &place, &canonical)
+                    .is_authentic(&written.mac, AuditMac::Seal, &place, &canonical)
         });
         FoundSeal {
             number,

@@ -5,10 +5,11 @@ use vestibule_domain::state::account::Account;
 use vestibule_domain::state::session::{Session, Token};
 use vestibule_domain::values::ids::{AccountId, PortalId};
 
+use crate::attributes::Item;
 use crate::commit::Writes;
 use crate::error::took_effect;
 use crate::expression::{Expression, n, s};
-use crate::item::{self, Item};
+use crate::item;
 use crate::key::Key;
 use crate::tables::EXPIRES;
 use crate::{Store, StoreError, accounts};

@@ -1,21 +1,24 @@
 //! The users of an organization: a row for each membership, written with every change of the account, and
 //! what remains of users who were removed.
 
+use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use vestibule_domain::policy::Role;
 use vestibule_domain::rules::access_review::Reviewed;
 use vestibule_domain::state::account::{Account, Status, Undeliverable};
 use vestibule_domain::state::follow_up::Manager;
-use vestibule_domain::state::invitation::Invitation;
 use vestibule_domain::state::membership::{Confirmation, Membership, Registration};
 use vestibule_domain::state::organization::{Organization, Removed};
+use vestibule_domain::values::folding::{NameKey, NameQuery};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::text::{Email, PersonName};
 
+use crate::attributes::text;
 use crate::commit::Writes;
-use crate::item::{self, text};
+use crate::item;
 use crate::key::Key;
 use crate::read::{Page, read_cursor};
 use crate::{Store, StoreError, organizations};
@@ -40,9 +43,13 @@ fn key(
 }
 
 /// Returns the key of the marker of a user who was removed from an organization. It contains a digest of
-/// the email address instead of the address itself.
+/// the mailbox instead of the address itself, so that another tag leads to the same marker (AG-10).
 pub(crate) fn former_key(portal: &PortalId, organization: &OrganizationId, email: &Email) -> Key {
-    let id = Invitation::natural_id(organization, email);
+    let hash = Sha256::digest(format!(
+        "former user/{organization}/{}",
+        email.mailbox_key()
+    ));
+    let id = BASE64URL_NOPAD.encode(&hash[..16]);
     organizations::key_of(portal, organization, format!("F#{id}"))
 }
 
@@ -86,8 +93,8 @@ pub struct UserRow {
     pub last_sign_in_at: Option<Timestamp>,
     /// When concurrent use from several places was last detected (EX-01).
     pub concurrent_use_detected_at: Option<Timestamp>,
-    /// The searchable texts in lower case: username, names, email address.
-    search: [String; 4],
+    /// The form of the name that is searched.
+    name_key: NameKey,
 }
 
 impl UserRow {
@@ -115,12 +122,7 @@ impl UserRow {
             confirmed: m.confirmed.clone(),
             last_sign_in_at: account.last_sign_in_at,
             concurrent_use_detected_at: account.concurrent_use_detected_at,
-            search: [
-                account.username.key(),
-                account.name.first.as_str().to_lowercase(),
-                account.name.last.as_str().to_lowercase(),
-                account.email.key(),
-            ],
+            name_key: NameKey::of(&[account.name.first.as_str(), account.name.last.as_str()]),
         }
     }
 
@@ -131,7 +133,9 @@ impl UserRow {
             && self.registration == Registration::Registered;
         let email = Email::parse(&self.email).ok().filter(|_| acts)?;
         Some(Manager {
+            account: self.account.clone(),
             role: self.role,
+            end_date: self.end_date,
             name: self.name.full(),
             email,
         })
@@ -161,8 +165,8 @@ impl UserRow {
 /// A filter for an organization's users; the default matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserFilter {
-    /// A prefix of the username, a name or the email address.
-    pub query: Option<String>,
+    /// The beginning of the username, of words of the name, or of the email address.
+    pub query: Option<NameQuery>,
     pub role: Option<Role>,
     pub registration: Option<Registration>,
     pub status: Option<Status>,
@@ -172,8 +176,10 @@ pub struct UserFilter {
 
 impl UserFilter {
     fn holds_for(&self, row: &UserRow) -> bool {
-        let query = self.query.as_ref().map(|q| q.to_lowercase());
-        query.is_none_or(|q| row.search.iter().any(|s| s.starts_with(&q)))
+        let is_found = |query: &NameQuery| {
+            query.starts(&row.username) || query.starts(&row.email) || query.finds(&row.name_key)
+        };
+        self.query.as_ref().is_none_or(is_found)
             && self.role.is_none_or(|r| r == row.role)
             && self.registration.is_none_or(|r| r == row.registration)
             && self.status.is_none_or(|s| s == row.status)
@@ -272,6 +278,43 @@ impl Store {
                 return Ok(users);
             }
         }
+    }
+
+    /// Loads the administrators of an organization who can act on a day.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn managers(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        today: Date,
+    ) -> Result<Vec<Manager>, StoreError> {
+        let pk = organizations::key(portal, organization).pk;
+        let (rows, _) = self.page(pk, ADMINISTRATORS, None, 100).await?;
+        let mut managers = Vec::new();
+        for found in rows {
+            let manager = item::read::<UserRow>(found)?.as_manager();
+            managers.extend(manager.filter(|m| m.end_date.is_none_or(|last| last >= today)));
+        }
+        Ok(managers)
+    }
+
+    /// Loads an organization and everyone who manages it and can act on a day, in one round trip.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn organization_with_managers(
+        &self,
+        portal: &PortalId,
+        id: &OrganizationId,
+        today: Date,
+    ) -> Result<(Option<Organization>, Vec<Manager>), StoreError> {
+        futures::future::try_join(
+            self.organization(portal, id),
+            self.managers(portal, id, today),
+        )
+        .await
     }
 
     /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.

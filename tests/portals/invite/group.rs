@@ -203,7 +203,7 @@ async fn ag_08_the_mails_say_who_invites_what_to_do_and_what_was_assigned() {
 }
 
 #[tokio::test]
-async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
+async fn ag_08_the_administrators_are_notified_and_any_of_them_approves() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let ada = world.staff(&ruth, "Ada", "administrator").await;
@@ -219,10 +219,16 @@ async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
         "{}",
         reported.text
     );
-    assert_eq!(
-        world.mails_to("ruth@blueheron.example").await.len(),
-        before,
-        "only the inviter is notified"
+    // SE-02: everyone who may approve is notified, at the address that is on record now.
+    let to_ruth = world.mails_to("ruth@blueheron.example").await;
+    assert_eq!(to_ruth.len(), before + 1);
+    assert_eq!(to_ruth[before].subject, reported.subject);
+    assert!(
+        to_ruth[before]
+            .text
+            .contains("Ada Lind invited this person"),
+        "{}",
+        to_ruth[before].text
     );
 
     let path = format!("/users/{id}/approval");

@@ -163,8 +163,7 @@ async fn bl_14_nobody_has_anything_sent_above_themselves_to_themselves_or_elsewh
 async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherever_one_is_chosen() {
     const COMMON: &str = "must not be a common or leaked password";
     const DRESSED: &str = "must not be a common password with digits or symbols around it";
-    const NAMES: &str =
-        "must not consist mainly of your name, your username or the name of the portal";
+    const NAMES: &str = "must not consist mainly of your name, your username, your email address or the name of the portal";
     let world = World::new().await;
     let fault_of = |answer: &Response| {
         let errors = answer.body["errors"]

@@ -537,3 +537,50 @@ async fn concurrent_changes_of_a_user_are_never_mixed() {
     sam.get("/me").await.expect(401);
     ruth.get(&format!("/users/{id}")).await.expect(404);
 }
+
+#[tokio::test]
+async fn ag_09_a_user_is_found_by_full_name_however_it_is_typed() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let people = [
+        ("Zoë", "Müller", "zoe"),
+        ("Søren", "Wałęsa-Strauß", "soren"),
+        ("Maria", "de la Cruz", "maria"),
+        ("Paul", "Barnes Jr.", "paul"),
+    ];
+    for (first, last, name) in people {
+        let email = format!("{name}@blueheron.example");
+        let body =
+            json!({ "first_name": first, "last_name": last, "email": email, "role": "user" });
+        ruth.post("/invitations", body).await.expect(201);
+        let token = link_token(&world.last_mail_to(&email).await);
+        let body = World::acceptance(&token, first, &email, &format!("{name}.lind"));
+        let body = with(body, "/last_name", last);
+        world.on("group").accepts(body).await.expect(201);
+    }
+    for (typed, found) in [
+        ("Zoë Müller", "zoe.lind"),
+        ("zoe mueller", "zoe.lind"),
+        ("ZOE MULLER", "zoe.lind"),
+        ("Müller, Zoë", "zoe.lind"),
+        ("Zoe\u{308} Mu\u{308}ll", "zoe.lind"),
+        ("Ｍüll", "zoe.lind"),
+        ("soren walesa", "soren.lind"),
+        ("strauss", "soren.lind"),
+        ("Maria DelaCruz", "maria.lind"),
+        ("cruz", "maria.lind"),
+        ("Paul Barnes", "paul.lind"),
+        ("barnes jr", "paul.lind"),
+        ("Barnes III", "paul.lind"),
+        ("PAUL@BLUE", "paul.lind"),
+    ] {
+        let id = ruth.finds(typed).await;
+        let user = ruth.get(&format!("/users/{id}")).await.expect(200);
+        user.has("/username", found);
+    }
+    for typed in ["uller", "zoe meier", "paul cruz", "..."] {
+        let found = ruth.get(&format!("/users?query={typed}")).await;
+        assert_eq!(found.expect(200).items().len(), 0, "{typed}");
+    }
+    vestibule_tests::invariants::invariants(&world).await;
+}

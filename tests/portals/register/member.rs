@@ -2,8 +2,9 @@
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_tests::people::{PASSWORD, QUESTIONS, member, security_answers, with, without};
-use vestibule_tests::{World, fault, pin_in};
+use vestibule_tests::{World, fault, options, pin_in};
 
 /// A registration of another person in the sample records.
 pub fn other(first: &str, last: &str, verification: Value) -> Value {
@@ -511,4 +512,69 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
         assert_eq!((answer.status, &answer.text), (403, &refusal.text));
     }
     assert_eq!(world.letters().await.len(), 5);
+}
+
+#[tokio::test]
+async fn me_01_a_last_name_matches_the_record_however_it_is_spelled() {
+    let spellings = [
+        ("Sørensen", &["Sorensen", "SOERENSEN"][..]),
+        ("Wałęsa", &["Walesa"]),
+        ("Strauß", &["Strauss", "STRAUSS"]),
+        ("Æsop", &["Aesop"]),
+        ("Müller", &["Mueller", "Muller", "Mu\u{308}ller"]),
+        ("MUELLER", &["Müller", "Muller"]),
+        ("Barnes", &["Barnes Jr.", "Barnes, Jr", "Barnes III"]),
+        ("BARNES JR", &["Barnes", "Barnes Jr."]),
+        ("de la Cruz", &["Delacruz"]),
+        ("Sokolov", &["Соколов"]),
+    ];
+    let typed: Vec<_> = spellings
+        .into_iter()
+        .flat_map(|(recorded, typed)| typed.iter().map(move |t| (recorded, *t)))
+        .collect();
+    let id = |i: usize| format!("{}", 300_000_001 + i);
+    let mut feed = vec!["enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country".to_owned()];
+    feed.extend(typed.iter().enumerate().map(|(i, (recorded, _))| {
+        let id = id(i);
+        format!("{id},0,Kim,\"{recorded}\",\"{recorded}\",1980-01-31,1 Elm Street,Springfield,IL,62704,US")
+    }));
+    let world = World::empty(options()).await;
+    world.import(RecordKind::Member, &feed.join("\n")).await;
+    let body = |i: usize, last: &str| {
+        let body = other("Kim", last, verification(&id(i), last, "1980-01-31"));
+        let body = with(body, "/email", format!("kim{i}@example.com"));
+        with(body, "/username", format!("kim.member{i}"))
+    };
+    // Another name is refused, and so is a part of the right one.
+    for wrong in ["Sorenson", "Soren", "Sorensen Smith"] {
+        let refused = world.on("member").registers(body(0, wrong)).await;
+        refused.refused(403, "registration-refused");
+    }
+    for (i, (_, typed)) in typed.iter().enumerate() {
+        world.register("member", body(i, typed)).await;
+    }
+}
+
+#[tokio::test]
+async fn me_11_twins_whose_first_names_are_spelled_alike_are_not_confused() {
+    let world = World::empty(options()).await;
+    let row = |person: u8, first: &str| {
+        format!(
+            "300000001,{person},{first},Kim,Kim,2007-05-05,1 Elm Street,Springfield,IL,62704,US"
+        )
+    };
+    let header = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country";
+    let feed = [
+        header.to_owned(),
+        row(1, "Joel"),
+        row(2, "Jol"),
+        row(3, "Zoë"),
+    ];
+    world.import(RecordKind::Member, &feed.join("\n")).await;
+    let register = async |first: &str| {
+        let body = other(first, "Kim", verification("300000001", "Kim", "2007-05-05"));
+        world.on("member").registers(body).await
+    };
+    register("Joel").await.refused(403, "registration-refused");
+    register("Zoe").await.expect(201);
 }

@@ -999,6 +999,20 @@ async fn ag_12_a_managing_agent_looks_up_the_ids_of_the_agents_under_them() {
     assert_eq!(agents(&dana, "").await.0, ["AG10003"]);
     assert_eq!(agents(&dana, "?query=shah").await.0, ["AG10003"]);
     assert!(agents(&latoya, "?query=luis").await.0 == ["AG10002"]);
+
+    // However the name is typed.
+    let feed = "agent_id,name,first_name,last_name,ssn_last4,manager,agreements,group_codes,category\n\
+                AG10003,Søren Müller-Wałęsa,Søren,Müller-Wałęsa,2954,AG10001,,CP01,agent\n";
+    world.import(RecordKind::Agent, feed).await;
+    for query in [
+        "soren%20mueller",
+        "M%C3%BCller,%20Soren",
+        "WALESA",
+        "Soeren",
+    ] {
+        let found = agents(&dana, &format!("?query={query}")).await;
+        assert_eq!(found.0, ["AG10003"], "{query}");
+    }
     invariants(&world).await;
 }
 

@@ -100,8 +100,19 @@ created_before = 2026-11-24
 async fn endpoints(world: &World) -> Vec<Endpoint> {
     let producer = with(agent(), "/registration_type", "producer");
     world.register("producer", producer.clone()).await;
+    let ortega = json!({ "agent_id": "AG10002", "ssn_last4": "7310" });
+    let luis = with(producer, "/verification", ortega.clone());
+    let luis = with(with(luis, "/first_name", "Luis"), "/last_name", "Ortega");
+    let luis = with(luis, "/email", "luis@ortega.example");
+    world
+        .register("producer", with(luis, "/username", "luis.ortega"))
+        .await;
     world.pass(SignedDuration::from_hours(1));
+    // Both have to choose a username; one of them has, and has to register again.
     let dana = world.sign_in("producer", "dana.whitfield").await;
+    let luis = world.sign_in("producer", "luis.ortega").await;
+    let chosen = json!({ "username": "luis.ortega" });
+    luis.put("/me/username", chosen).await.expect(200);
     let ruth = world.group_principal().await;
     let sam = world.invited(&ruth, "Sam", "user").await;
     let kim = world
@@ -130,9 +141,6 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .await
         .text_at("/items/0/id")
         .to_owned();
-    let body = json!({ "email": "ruth@other.example", "password": PASSWORD });
-    ruth.put("/me/email", &body).await.expect(202);
-    let confirmation = link_token(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
     // An office manager, and a user whom another organization has invited.
@@ -149,6 +157,9 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             .await;
         world.sign_in("practice", "mona.office").await
     };
+    let body = json!({ "email": "mona@other.example", "password": PASSWORD });
+    mona.put("/me/email", &body).await.expect(202);
+    let confirmation = link_token(&world.last_mail_to("mona@other.example").await);
     let employer = without(
         with(group_principal(), "/registration_type", "employer"),
         "/attests_signing_authority",
@@ -170,6 +181,9 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let invited_ruth = world
         .invite(&pat, "Ruth", "ruth@blueheron.example", "user")
         .await;
+    let body = json!({ "email": "pat@other.example", "password": PASSWORD });
+    pat.put("/me/email", &body).await.expect(202);
+    let cancellation = link_token(&world.last_mail_to("pat@cedar.example").await);
     let further = json!({
         "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" }, "attests_signing_authority": true,
         "postal_address": provider()["postal_address"], "accepted_agreements": {},
@@ -387,16 +401,23 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         one(
             Method::PUT,
-            &dana,
+            &luis,
             "/me/registration",
-            json!({ "verification": producer["verification"], "attests_signing_authority": true }),
+            json!({ "verification": ortega, "attests_signing_authority": true }),
             &[],
         ),
         one(
             Method::POST,
-            &on("group"),
+            &on("practice"),
             "/email-confirmations",
             json!({ "token": confirmation }),
+            &["token"],
+        ),
+        one(
+            Method::POST,
+            &on("employer"),
+            "/email-change-cancellations",
+            json!({ "token": cancellation }),
             &["token"],
         ),
         post(
@@ -440,6 +461,14 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             post_.clone(),
             "unlock",
             json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "group",
+            &sam,
+            post_.clone(),
+            "secure",
+            json!({ "clear_security_answers": true }),
             &["reason"],
         ),
         of_desk(

@@ -199,6 +199,7 @@ fn operations_that_require_a_session_declare_it() {
         "start_password_reset",
         "start_username_recovery",
         "confirm_email",
+        "cancel_email_change_by_link",
         "describe_portal",
         "look_up_invitation",
         "look_up_password_reset",

@@ -93,6 +93,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/email-confirmations",
         &["an unknown link"],
     ),
+    (
+        "POST",
+        "/{portal}/email-change-cancellations",
+        &["an unknown link"],
+    ),
     ("POST", "/{portal}/registrations", &["an unknown number"]),
     (
         "POST",
@@ -189,6 +194,16 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &["of one user", "of a whole day"],
     ),
     (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.csv",
+        &["of one user", "of a whole day"],
+    ),
+    (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.jsonl",
+        &["of one user", "of a whole day"],
+    ),
+    (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/pin",
         &[""],
@@ -211,6 +226,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/unlock",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/secure",
         &[""],
     ),
     (
@@ -245,6 +265,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     ("PATCH", "/{portal}/me", &[""]),
     ("PUT", "/{portal}/me/email", &[""]),
+    ("DELETE", "/{portal}/me/email", &[""]),
     ("PUT", "/{portal}/me/username", &["no campaign"]),
     ("PUT", "/{portal}/me/registration", &["no campaign"]),
     ("POST", "/{portal}/feedback", &[""]),
@@ -351,10 +372,6 @@ impl Site {
 
     /// A user of the first organization who is waiting for approval.
     async fn pending(&self) -> String {
-        if self.portal == "help-desk" {
-            // Nobody is waiting there.
-            return self.users[0].clone();
-        }
         let Some(first) = self
             .first
             .as_ref()
@@ -371,7 +388,10 @@ impl Site {
             self.portal,
             first,
             &format!("waiting{}", self.next()),
-            "user",
+            match self.portal {
+                "help-desk" => "help_desk_reader",
+                _ => "user",
+            },
         )
         .await;
         *self.pending.borrow_mut() = Some(id.clone());
@@ -401,7 +421,9 @@ impl Site {
         let id = if self.first.is_some() {
             let name = format!("victim{n}");
             let id = accepted(&self.world, self.portal, principal, &name, role).await;
-            if self.portal != "help-desk" {
+            if self.portal == "help-desk" {
+                self.world.approve_staff(&id).await;
+            } else {
                 let path = format!("/users/{id}/approval");
                 principal
                     .post(&path, json!({ "services": [] }))
@@ -574,6 +596,9 @@ impl Site {
             }
             ("POST", "/email-confirmations") => {
                 (plain(), Some(json!({ "token": "ve.unknown.link" })))
+            }
+            ("POST", "/email-change-cancellations") => {
+                (plain(), Some(json!({ "token": "vc.unknown.link" })))
             }
             ("PATCH", "/me") => (
                 plain(),

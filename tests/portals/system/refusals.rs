@@ -561,6 +561,7 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
                 "Query of 1",
                 "TransactWriteItems of 1",
                 "UpdateItem of 1",
+                "UpdateItem of 1",
                 "UpdateItem of 1"
             ],
             "{portal}"
@@ -676,6 +677,7 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
         [
             "BatchGetItem of 2",
             "TransactWriteItems of 1",
+            "UpdateItem of 1",
             "UpdateItem of 1",
             "UpdateItem of 1"
         ]

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
-use vestibule_domain::values::text::comparable;
+use vestibule_domain::values::folding;
 use vestibule_local::Options;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
@@ -122,7 +122,7 @@ impl<'w> Journeys<'w> {
 
     fn answer_to(&mut self, text: &str) {
         self.secret("answer", text);
-        self.secret("answer, comparable", comparable(text).as_str());
+        self.secret("answer, comparable", folding::letters(text).as_str());
     }
 
     fn person(&mut self, names: &[&str]) {

@@ -290,6 +290,9 @@ struct FirstStaffArguments {
     /// The help desk's portal; required if there are several
     #[arg(long)]
     portal: Option<String>,
+    /// Create the second supervisor, who approves the staff whom the first one invites
+    #[arg(long)]
+    second: bool,
     /// Use the deployed system instead of this machine
     #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
     on_aws: bool,
@@ -327,7 +330,7 @@ impl PortalsArgument {
 fn kind(text: &str) -> Result<RecordKind, String> {
     RecordKind::ALL
         .into_iter()
-        .find(|k| k.as_str() == text)
+        .find(|k| k.into_str() == text)
         .ok_or_else(|| "must be member, agent, group or provider".to_owned())
 }
 
@@ -488,6 +491,7 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
         email,
         username,
         portal,
+        second,
         on_aws,
         on,
     } = arguments;
@@ -499,16 +503,24 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
     };
     if on_aws {
         let app = app_on_aws().await?;
-        return first_staff::make(&app, person).await;
+        return make_staff(&app, person, second).await;
     }
     let options = on.options()?;
     let data = options.data.clone();
     let instance = Instance::start(options).await?;
-    let made = first_staff::make(&instance.app, person).await?;
+    let made = make_staff(&instance.app, person, second).await?;
     if let Some(data) = data {
         std::fs::write(data.join(folder::FIRST_STAFF), "")?;
     }
     Ok(made)
+}
+
+async fn make_staff(app: &App, person: FirstStaff, second: bool) -> Result<Made, StartError> {
+    if second {
+        first_staff::make_second(app, person).await
+    } else {
+        first_staff::make(app, person).await
+    }
 }
 
 fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {

@@ -1,7 +1,7 @@
 //! `cargo portal demo`: runs the main journeys on a system in memory, prints each step and checks its result.
 
 mod journeys;
-mod tell;
+mod steps;
 
 use std::io::Write;
 
@@ -11,9 +11,9 @@ use vestibule_http::Clock;
 use crate::instance::{Options, serve_at_free_port};
 use crate::{Instance, StartError};
 
-use self::tell::Teller;
+use self::steps::Demo;
 
-pub use self::tell::Differs;
+pub use self::steps::Differs;
 
 /// A journey of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,22 +76,22 @@ pub async fn run(
     .await?;
     instance.load_sample_records(|_| {}).await?;
     let base = serve_at_free_port(instance.router()).await?;
-    let mut teller = Teller::new(&instance, &base, out);
-    teller.opening()?;
+    let mut demo = Demo::new(&instance, &base, out);
+    demo.opening()?;
     for journey in journeys {
-        teller.begin(journey.title())?;
+        demo.begin(journey.title())?;
         match journey {
-            Journey::Group => journeys::group(&mut teller).await?,
-            Journey::Member => journeys::member(&mut teller).await?,
-            Journey::Provider => journeys::provider(&mut teller).await?,
-            Journey::Practice => journeys::practice(&mut teller).await?,
-            Journey::HelpDesk => journeys::help_desk(&mut teller).await?,
-            Journey::Agent => journeys::agent(&mut teller).await?,
-            Journey::Organizations => journeys::organizations(&mut teller).await?,
-            Journey::Bulk => journeys::bulk(&mut teller).await?,
-            Journey::Audit => journeys::audit(&mut teller).await?,
+            Journey::Group => journeys::group(&mut demo).await?,
+            Journey::Member => journeys::member(&mut demo).await?,
+            Journey::Provider => journeys::provider(&mut demo).await?,
+            Journey::Practice => journeys::practice(&mut demo).await?,
+            Journey::HelpDesk => journeys::help_desk(&mut demo).await?,
+            Journey::Agent => journeys::agent(&mut demo).await?,
+            Journey::Organizations => journeys::organizations(&mut demo).await?,
+            Journey::Bulk => journeys::bulk(&mut demo).await?,
+            Journey::Audit => journeys::audit(&mut demo).await?,
         }
     }
-    teller.closing(journeys.len())?;
+    demo.closing(journeys.len())?;
     Ok(())
 }

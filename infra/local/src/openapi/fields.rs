@@ -192,7 +192,7 @@ pub(crate) fn verification() -> Vec<(&'static str, Text)> {
                 Fact::TaxId.parse(t).is_ok()
             }),
         };
-        (fact.as_str(), text)
+        (fact.into_str(), text)
     });
     numbers.chain(facts).collect()
 }

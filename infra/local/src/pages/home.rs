@@ -109,7 +109,7 @@ fn verification(registration_type: &RegistrationType) -> String {
     let facts = registration_type
         .verify
         .iter()
-        .map(|fact| words(fact.as_str()));
+        .map(|fact| words(fact.into_str()));
     let asked: Vec<_> = std::iter::once(words(registration_type.record_type.number_field()))
         .chain(facts)
         .collect();

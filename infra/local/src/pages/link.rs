@@ -123,6 +123,21 @@ fn content(path: &str, policy: &Policy, api: &str) -> Content {
                 examples,
             }
         }
+        "email-change-cancellation" => {
+            let token = json!({ "token": "{token}" });
+            let examples = vec![command(
+                "Cancel the change",
+                "/email-change-cancellations",
+                &token,
+            )];
+            Content {
+                heading: "Cancel a change of email address",
+                lead: "This is where a user cancels a change of email address that someone else requested.",
+                has_token: true,
+                look_up: None,
+                examples,
+            }
+        }
         "registration-code" => {
             let mut body = json!({ "registration_code": "THE_CODE_IN_THE_EMAIL" });
             add(&mut body, credentials(policy));

@@ -268,7 +268,7 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use vestibule_domain::values::text::Sensitive;
-    use vestibule_secrets::Purpose;
+    use vestibule_secrets::{AuditMac, Purpose};
 
     fn local(master_key: u8, seed: u64) -> LocalKms {
         LocalKms::new([master_key; 32], StdRng::seed_from_u64(seed))
@@ -309,7 +309,13 @@ mod tests {
         let again = vestibule_secrets::kms::unwrap(&after, std::slice::from_ref(&new))
             .await
             .unwrap();
-        assert!(again.verify(&mac, Purpose::Pin, "issue", &Sensitive::new("1234")));
+        let entry = keyring.mac(Purpose::AuditEntry, "entry", &Sensitive::new("signed in"));
+        assert!(again.is_authentic(
+            &entry,
+            AuditMac::Entry,
+            "entry",
+            &Sensitive::new("signed in")
+        ));
 
         let elsewhere = client(local(2, 1)).await;
         let error = vestibule_secrets::kms::unwrap(&elsewhere, &[new])

@@ -12,10 +12,11 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use crate::policy::Slug;
 use crate::state::record::{NewRecord, RecordData, RecordKey};
+use crate::values::csv::split;
 use crate::values::record_kind::{Fact, RecordKind};
 use crate::values::text::{
-    self, AddressLine, Country, Invalid, NamePart, OrganizationName, PersonName, PostalAddress,
-    Sensitive,
+    self, AddressLine, Addressee, Country, Invalid, NamePart, OrganizationName, PersonName,
+    PostalAddress, Sensitive,
 };
 
 /// The maximum length of a line. It limits the memory that a malformed feed can use.
@@ -380,49 +381,6 @@ impl<R> Lines<R> {
     }
 }
 
-/// Splits a line into fields (RFC 4180).
-fn split(line: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let (field, after) = match rest.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
-                if field.contains('"') {
-                    return Err("has a quote inside an unquoted field");
-                }
-                (Cow::Borrowed(field), after)
-            }
-        };
-        fields.push(field);
-        if after.is_empty() {
-            return Ok(fields);
-        }
-        rest = after
-            .strip_prefix(',')
-            .ok_or("has text after a closing quote")?;
-    }
-}
-
-/// Reads a quoted field, after its opening quote. Returns the field and the text after its closing
-/// quote.
-fn unquote(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
-    let mut field = Cow::Borrowed("");
-    let mut rest = text;
-    loop {
-        let (part, after) = rest
-            .split_once('"')
-            .ok_or("has an opening quote without a closing quote")?;
-        field += part;
-        let Some(doubled) = after.strip_prefix('"') else {
-            return Ok((field, after));
-        };
-        field += "\"";
-        rest = doubled;
-    }
-}
-
 /// A row with as many fields as the header.
 struct Row<'a> {
     number: u64,
@@ -583,7 +541,7 @@ impl<'a> Row<'a> {
     fn facts(&self, facts: &[Fact]) -> Result<BTreeMap<Fact, Sensitive>, Reject> {
         facts
             .iter()
-            .map(|fact| Ok((*fact, self.parse(fact.as_str(), |t| fact.parse(t))?)))
+            .map(|fact| Ok((*fact, self.parse(fact.into_str(), |t| fact.parse(t))?)))
             .collect()
     }
 
@@ -611,7 +569,7 @@ impl<'a> Row<'a> {
         let mut lines = vec![self.parse(first, AddressLine::parse)?];
         lines.extend(self.parse_if_any(second, AddressLine::parse)?);
         lines.extend(self.parse_if_any(third, AddressLine::parse)?);
-        let addressee = AddressLine::parse(first_words(name, 60)).map_err(|_| Reject {
+        let addressee = Addressee::parse(name).map_err(|_| Reject {
             row: self.number,
             column: None,
             reason: "has no name to address a letter to".into(),
@@ -636,19 +594,6 @@ fn data_named(name: String) -> RecordData {
         agreements: BTreeMap::new(),
         group_codes: BTreeSet::new(),
         address: None,
-    }
-}
-
-/// Truncates a name to whole words of at most `longest` characters, so that it fits in an address
-/// line.
-fn first_words(name: &str, longest: usize) -> &str {
-    let Some((end, _)) = name.char_indices().nth(longest) else {
-        return name;
-    };
-    let (fits, beyond) = name.split_at(end);
-    match fits.rfind(' ') {
-        Some(space) if !beyond.starts_with(' ') => fits.get(..space).unwrap_or(fits),
-        _ => fits,
     }
 }
 
@@ -783,7 +728,7 @@ mod tests {
         );
         assert_eq!(record.facts.len(), 4);
         assert_eq!(fact(&record, Fact::FirstName), "annika");
-        assert_eq!(fact(&record, Fact::LastName), text::comparable("MULLER"));
+        assert_eq!(fact(&record, Fact::LastName), "muller");
         assert_eq!(fact(&record, Fact::SubscriberLastName), "vonalpen");
         assert_eq!(fact(&record, Fact::DateOfBirth), "1990-07-21");
         assert_eq!(record.data.name, "Annika Müller");
@@ -1013,15 +958,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_truncated_only_in_the_address() {
+    fn a_letter_is_addressed_to_the_whole_name() {
         let long = "Wolfeschlegelstein".repeat(3);
         let record = one(RecordKind::Member, &member_with("first_name", &long));
-        assert_eq!(record.data.name, format!("{long} O'Brien"));
-        assert_eq!(record.data.address.unwrap().addressee.as_str(), long);
-        assert_eq!(first_words("Ännchen von Tharau", 11), "Ännchen von");
-        assert_eq!(first_words("Ännchen von Tharau", 12), "Ännchen von");
-        assert_eq!(first_words("Ännchen von Tharau", 10), "Ännchen");
-        assert_eq!(first_words("Ännchen", 4), "Ännc");
+        let addressee = record.data.address.unwrap().addressee;
+        assert_eq!(addressee.as_str(), format!("{long} O'Brien"));
     }
 
     /// Returns one byte at a time, with an interruption before each, and fails at the end.

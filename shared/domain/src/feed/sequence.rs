@@ -82,7 +82,7 @@ impl FeedName {
             plan: Slug::parse(plan).map_err(|_| NoFeed)?,
             kind: RecordKind::ALL
                 .into_iter()
-                .find(|k| k.as_str() == kind)
+                .find(|k| k.into_str() == kind)
                 .ok_or(NoFeed)?,
             order: (day.parse().map_err(|_| NoFeed)?, number),
             extent,
@@ -98,7 +98,7 @@ impl FeedName {
 impl fmt::Display for FeedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (day, number) = self.order;
-        write!(f, "feeds/{}/{}/{day}", self.plan, self.kind.as_str())?;
+        write!(f, "feeds/{}/{}/{day}", self.plan, self.kind.into_str())?;
         if number > 1 {
             write!(f, "-{number}")?;
         }

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::values::ids::{MessageId, PortalId};
+use crate::values::ids::{AccountId, MessageId, PortalId};
 use crate::values::text::{PostalAddress, Sensitive};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Letter {
 pub enum LetterText {
     /// The PIN that activates an account (ME-06, BL-03).
     Pin {
+        /// The account that the PIN activates. It is not printed.
+        account: AccountId,
         /// The name in the salutation.
         greeting: String,
         /// The organization that the PIN is for, if any.

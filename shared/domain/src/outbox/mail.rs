@@ -108,9 +108,12 @@ pub enum MailText {
         /// The last day on which the invitation can be used.
         expires_on: Date,
     },
-    /// Sent to the administrator whose invitation was accepted (AG-08).
+    /// Sent to the administrators of an organization when an invitation was accepted (AG-08, SE-02).
     InvitedPersonRegistered {
         organization: String,
+        /// The name of the administrator who sent the invitation; `None` in the email to that
+        /// administrator.
+        inviter: Option<String>,
         /// The name of the person who registered.
         person: String,
         username: String,
@@ -216,11 +219,13 @@ pub enum MailText {
         /// The last day on which the link can be used.
         expires_on: Date,
     },
-    /// Sent to the old address when a change is requested and when it is confirmed (BL-12, UX-06).
-    EmailChange {
-        /// Whether the change is confirmed.
-        confirmed: bool,
+    /// Sent to the old address when a change is requested (BL-12, UX-06).
+    EmailChangeRequested {
+        /// The token in the link that cancels the change (SE-01).
+        cancellation: Sensitive,
     },
+    /// Sent to the old address when a change is confirmed (BL-12, UX-06).
+    EmailChanged,
     /// Feedback from a user, sent to the help desk (AG-17).
     Feedback {
         username: String,
@@ -260,10 +265,23 @@ pub enum MailText {
         /// Whether it has already expired because the notice is late.
         over: bool,
     },
+    /// Sent to a user whose PIN letter could not be printed (ME-08).
+    LetterNotPrinted,
     /// Sent to a user whose PIN letter should have arrived (ME-08).
     LetterOverdue {
         /// The date by which it should have arrived.
         arrives_by: Date,
+    },
+    /// Sent to everyone who manages an organization when a person joins it, or gets a role, without them
+    /// (SE-08, UX-12).
+    ManagedUserChanged {
+        organization: String,
+        /// The name of the person.
+        person: String,
+        username: String,
+        /// The title of the person's role.
+        role: String,
+        event: ManagedEvent,
     },
     /// Informs administrators of scheduled actions that affected users of their organization.
     UsersChanged {
@@ -274,12 +292,66 @@ pub enum MailText {
     UsernameReminder { username: String },
 }
 
+/// The daily limit that an email counts toward, besides the one of its sender (SE-06).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// Others can cause it by knowing an address or username: links, codes, reminders, invitations.
+    Requested,
+    /// The confirmation of an address that a user entered. It counts as requested, and it has a
+    /// smaller limit per sender, because the address can be a stranger's.
+    Confirmation,
+    /// Reports something that happened. It has its own limit, so that nobody can suppress the
+    /// notice of an attack by causing other emails first.
+    Notice,
+    /// Feedback to the help desk, which has a limit of its own.
+    Feedback,
+}
+
+impl MailText {
+    pub const fn volume(&self) -> Volume {
+        match self {
+            Self::Invitation { .. }
+            | Self::RegistrationCode { .. }
+            | Self::AccountMade { .. }
+            | Self::PasswordReset { .. }
+            | Self::UsernameReminder { .. } => Volume::Requested,
+            Self::ConfirmEmail { .. } => Volume::Confirmation,
+            Self::Feedback { .. } => Volume::Feedback,
+            _ => Volume::Notice,
+        }
+    }
+}
+
+/// What happened to a user whom others manage too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManagedEvent {
+    /// The person registered with the organization's plan record.
+    Joined {
+        /// Whether an administrator has to approve the person first.
+        awaits_approval: bool,
+    },
+    /// An administrator approved the person.
+    Approved { by: String },
+    /// An administrator changed the person's role.
+    RoleChanged {
+        by: String,
+        /// Whether another administrator has to approve the role first.
+        awaits_approval: bool,
+    },
+}
+
 /// What the help desk did to an account. Excludes the agent's reason, which is internal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HelpDeskAct {
     /// Reset the counters of failed attempts.
     Unlocked,
+    /// Ended every way into the account (SE-01).
+    Secured {
+        /// Whether the security questions and answers were cleared, too.
+        answers_cleared: bool,
+    },
     /// Reinstated the account (BA-06).
     Reinstated,
     /// Changed the username (ME-09).

@@ -1,5 +1,6 @@
 //! `[[campaign]]`: campaigns with dates (AG-13, ME-10).
 
+use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::Deserialize;
 
@@ -21,6 +22,9 @@ pub enum Campaign {
         /// The days before the end of the transition and before the cutoff on which they are reminded, in
         /// descending order.
         warning_days: Vec<Days>,
+        /// The day on which the cutoff was corrected to an earlier one. Everyone who still has to register
+        /// again is notified of the new dates.
+        corrected_on: Option<Date>,
     },
     /// Usernames created before a date become available to others.
     ReleaseUsernames {
@@ -39,6 +43,7 @@ section! {
         cutoff: Option<Date> = None,
         transition_days: Option<Days> = None,
         warning_days: Vec<Days> = Vec::new(),
+        corrected_on: Option<Date> = None,
         on: Option<Date> = None,
         created_before: Option<Date> = None,
     }
@@ -60,6 +65,7 @@ impl TryFrom<WrittenCampaign> for Campaign {
             cutoff,
             transition_days,
             warning_days,
+            corrected_on,
             on,
             created_before,
         } = written;
@@ -76,14 +82,15 @@ impl TryFrom<WrittenCampaign> for Campaign {
                 cutoff,
                 transition_days,
                 warning_days,
+                corrected_on,
             }),
             (CampaignKind::ReleaseUsernames, None, None, None, Some(on), Some(created_before))
-                if warning_days.is_empty() =>
+                if warning_days.is_empty() && corrected_on.is_none() =>
             {
                 Ok(Self::ReleaseUsernames { on, created_before })
             }
             (CampaignKind::ReRegistration, ..) => Err(
-                "re_registration takes exactly start, cutoff and transition_days, and perhaps warning_days",
+                "re_registration takes exactly start, cutoff and transition_days, and perhaps warning_days and corrected_on",
             ),
             (CampaignKind::ReleaseUsernames, ..) => {
                 Err("release_usernames takes exactly on and created_before")
@@ -109,6 +116,9 @@ impl Read for Campaign {
     }
 }
 
+/// How long users have at least after a cutoff was corrected to an earlier day.
+const MIN_NOTICE_DAYS: i64 = 14;
+
 impl Campaign {
     /// Checks the order of its days, and that the portal has what the campaign changes.
     pub(super) fn check(
@@ -125,6 +135,7 @@ impl Campaign {
                 cutoff,
                 transition_days,
                 warning_days,
+                corrected_on,
             } => {
                 if is_help_desk {
                     faults.add(
@@ -134,6 +145,20 @@ impl Campaign {
                 }
                 if cutoff < start {
                     faults.add(field(".cutoff"), "must not be before the start");
+                }
+                if let Some(corrected_on) = corrected_on {
+                    if corrected_on < start {
+                        faults.add(
+                            field(".corrected_on"),
+                            "must not be before the start: until then, nobody has been notified of a cutoff",
+                        );
+                    }
+                    if *cutoff < corrected_on.saturating_add(MIN_NOTICE_DAYS.days()) {
+                        faults.add(
+                            field(".cutoff"),
+                            "must be at least 14 days after corrected_on, so that users have time to register again",
+                        );
+                    }
                 }
                 check_warnings(
                     &field(".warning_days"),

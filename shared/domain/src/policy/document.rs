@@ -280,6 +280,20 @@ impl Policy {
             .is_some_and(|r| r.permissions.contains(&permission))
     }
 
+    /// Returns whether an administrator other than the one who added a user, or chose their role, has to
+    /// approve it (UX-12).
+    pub fn approval_by_another(&self) -> bool {
+        self.staff.as_ref().is_some_and(|s| s.approval_by_another)
+    }
+
+    /// Returns whether a role allows something that another doesn't.
+    pub fn raises(&self, from: Role, to: Role) -> bool {
+        let (Some(from), Some(to)) = (self.roles.get(&from), self.roles.get(&to)) else {
+            return true;
+        };
+        !to.permissions.is_subset(&from.permissions) || !to.can_grant.is_subset(&from.can_grant)
+    }
+
     /// Returns whether a role can grant another role.
     pub fn grants(&self, giver: Role, given: Role) -> bool {
         self.roles
@@ -302,7 +316,7 @@ impl Policy {
     pub fn role_title(&self, role: Role) -> &str {
         self.roles
             .get(&role)
-            .map_or(role.as_str(), |r| r.title.as_str())
+            .map_or(role.into_str(), |r| r.title.as_str())
     }
 
     /// The services that the portal offers.

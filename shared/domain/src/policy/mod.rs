@@ -48,7 +48,7 @@ pub use offers::{GroupCodePolicy, Offered};
 pub use password::{CharacterKind, PasswordPolicy};
 pub use pin::{LetterAddress, PinPolicy, Reissuer};
 pub use plan::{HelpDesk, HelpDeskFor, Plan};
-pub use rate_limits::RateLimit;
+pub use rate_limits::{EmailLimits, RateLimit};
 pub use records::{OnTermination, RecordsPolicy};
 pub use recovery::{RecoveryMeans, RecoveryPolicy};
 pub use registration::{RecordCondition, RegistrationType};

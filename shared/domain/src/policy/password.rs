@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::faults::Faults;
 use super::fields::{Bounded, Days, check_warnings};
 use super::read::{leaves, section};
 
 /// A kind of character that passwords can be required to contain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum CharacterKind {
     Letter,
     Uppercase,
@@ -18,19 +22,6 @@ pub enum CharacterKind {
     Digit,
     /// A character that is neither a letter nor a digit.
     Symbol,
-}
-
-impl CharacterKind {
-    /// Returns its name in the API and in policy files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Letter => "letter",
-            Self::Uppercase => "uppercase",
-            Self::Lowercase => "lowercase",
-            Self::Digit => "digit",
-            Self::Symbol => "symbol",
-        }
-    }
 }
 
 section! {

@@ -43,6 +43,11 @@ impl Portals {
         self.0.iter().map(|file| (file.0, read(file)))
     }
 
+    /// Returns the valid policies, by name of the portal.
+    pub fn valid(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.each().filter_map(|(_, policy)| policy.ok())
+    }
+
     /// Returns the policies of all portals, by name.
     ///
     /// # Errors

@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::faults::Faults;
 use super::fields::Bounded;
 use super::read::{leaves, section};
 
 /// A recovery method for a forgotten password or username.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum RecoveryMeans {
     /// The answers to all security questions (ME-05).
     SecurityAnswers,
@@ -18,17 +22,6 @@ pub enum RecoveryMeans {
     Email,
     /// The answer to the hint question (BL-14).
     HintQuestion,
-}
-
-impl RecoveryMeans {
-    /// Returns its name in the API and in policy files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SecurityAnswers => "security_answers",
-            Self::Email => "email",
-            Self::HintQuestion => "hint_question",
-        }
-    }
 }
 
 section! {

@@ -6,7 +6,7 @@ use super::faults::Faults;
 use super::fields::{Line, Slug};
 use super::offers::Offered;
 use super::read::{List, section};
-use super::roles::{ReadRoles, Role};
+use super::roles::{Permission, ReadRoles, Role};
 use crate::values::record_kind::{Fact, RecordKind};
 
 section! {
@@ -44,6 +44,9 @@ section! {
         pub pin: bool = false,
         /// The services that the person gets; absent: all that the portal offers.
         pub services: Option<BTreeSet<Slug>> = None,
+        /// Whether a person who joins an organization that exists already must be approved by those who
+        /// manage it (SE-08).
+        pub joining_requires_approval: bool = false,
         /// Whether the plan sends newly eligible providers a letter with the numbers they need (EX-06).
         pub notification_letter: bool = false,
     }
@@ -66,7 +69,7 @@ impl RegistrationType {
             no("verify", "must name at least one fact".into());
         }
         for fact in self.verify.iter().filter(|f| !self.record_type.has(**f)) {
-            let reason = format!("records of this kind hold no {}", fact.as_str());
+            let reason = format!("records of this kind hold no {}", fact.into_str());
             no("verify", reason);
         }
         if (self.role == Role::Member) == self.organization.is_some() {
@@ -86,10 +89,24 @@ impl RegistrationType {
                 "must be given exactly where eligible is".into(),
             );
         }
+        if self.joining_requires_approval {
+            if self.pin {
+                no(
+                    "joining_requires_approval",
+                    "goes without pin: a step is pending until the PIN is entered".into(),
+                );
+            }
+            if roles.is_some_and(|r| r.lacks_permission(Permission::ApproveUsers)) {
+                no(
+                    "joining_requires_approval",
+                    "needs a role with approve_users".into(),
+                );
+            }
+        }
         if self.role.is_help_desk() {
             no("role", "is never registered: staff are invited".into());
         } else if roles.is_some_and(|r| r.lacks(self.role)) {
-            let reason = format!("has no [roles.{}] section", self.role.as_str());
+            let reason = format!("has no [roles.{}] section", self.role.into_str());
             no("role", reason);
         }
         for service in self.services.iter().flatten() {

@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::faults::Faults;
 use super::fields::Line;
 use super::read::{Place, Read, Value, leaves, section, table};
 
 /// The role of a user within an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Role {
     /// The first user of an organization, who can sign for it (AG-03).
     Principal,
@@ -45,19 +49,6 @@ impl Role {
             Self::Administrator => 2,
             Self::AlternativeAdministrator => 1,
             Self::User | Self::Member | Self::HelpDeskReader | Self::HelpDeskAgent => 0,
-        }
-    }
-
-    /// Returns its name in the API and in policy files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Principal => "principal",
-            Self::Administrator => "administrator",
-            Self::AlternativeAdministrator => "alternative_administrator",
-            Self::User => "user",
-            Self::Member => "member",
-            Self::HelpDeskReader => "help_desk_reader",
-            Self::HelpDeskAgent => "help_desk_agent",
         }
     }
 
@@ -175,6 +166,16 @@ impl ReadRoles {
         !self.misnamed && !self.policies.contains_key(&role)
     }
 
+    /// Returns whether it is known that no role has a permission.
+    pub(super) fn lacks_permission(&self, permission: Permission) -> bool {
+        let lacks = |policy: &Option<RolePolicy>| {
+            policy
+                .as_ref()
+                .is_some_and(|p| !p.permissions.contains(&permission))
+        };
+        !self.misnamed && self.policies.values().all(lacks)
+    }
+
     /// Returns the roles if all of them could be read.
     pub(super) fn into_whole(self) -> Option<BTreeMap<Role, RolePolicy>> {
         let policies = Some(self.policies).filter(|_| !self.misnamed)?;
@@ -195,13 +196,13 @@ impl ReadRoles {
             );
         }
         for (role, policy) in &self.policies {
-            let field = |name: &str| format!("roles.{}{name}", role.as_str());
+            let field = |name: &str| format!("roles.{}{name}", role.into_str());
             if role.is_help_desk() && !is_help_desk {
                 faults.add(field(""), "goes with a [help_desk_for] section");
             }
             let Some(policy) = policy else { continue };
             for granted in policy.can_grant.iter().filter(|g| self.lacks(**g)) {
-                let reason = format!("{} has no section of its own", granted.as_str());
+                let reason = format!("{} has no section of its own", granted.into_str());
                 faults.add(field(".can_grant"), reason);
             }
             if !role.is_help_desk() && policy.permissions.iter().any(|p| p.is_help_desk()) {

@@ -25,6 +25,9 @@ section! {
         pub onboarding: Onboarding,
         /// Whether an administrator must approve them after they register (AG-08).
         pub approval: bool = false,
+        /// Whether the approval must come from an administrator other than the one who added the user
+        /// or chose their role, and a higher role must be approved too (UX-12).
+        pub approval_by_another: bool = false,
         /// For how many days an invitation can be used.
         pub invitation_valid_days: Option<Days> = None,
         /// Whether the principal is asked to add a backup administrator (AG-04).
@@ -51,6 +54,9 @@ impl StaffPolicy {
         }
         if by_code && !has_registration_code {
             faults.add("staff.onboarding", "needs a [registration_code] section");
+        }
+        if self.approval_by_another && !self.approval {
+            faults.add("staff.approval_by_another", "goes with approval = true");
         }
         if by_code && self.approval {
             faults.add(

@@ -13,7 +13,7 @@ use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Permission, Policy, Role};
 use crate::rules::acting::{ActingAdministrator, Denied, authorize_on};
 use crate::rules::context::Context;
-use crate::rules::schedule::{email_to_manager, resolve_follow_up};
+use crate::rules::follow_up::{email_to_manager, resolve_follow_up};
 use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::follow_up::{FollowUp, Manager};
@@ -138,13 +138,9 @@ pub fn see_to(
     organization: &Organization,
     managers: &[Manager],
     people: &[(Reviewed<'_>, String)],
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Decision {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let today = policy.today(origin.at);
     let again = next_look(organization, policy, today);
     let can_review = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
@@ -158,14 +154,14 @@ pub fn see_to(
             // There is nobody to review, or nobody who can. Check again later.
             let rules = policy.access_review.as_ref().filter(|_| nobody_to_review);
             let days = rules.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
-            return resolve_follow_up(follow_up, origin, Some(days_later(today, days)), rng);
+            return resolve_follow_up(
+                follow_up,
+                origin,
+                Some(days_later(today, days)),
+                context.rng,
+            );
         }
-        let started = start(
-            Actor::System,
-            organization,
-            &reviewers,
-            Context::new(policy, origin, rng),
-        );
+        let started = start(Actor::System, organization, &reviewers, context.reborrow());
         if let Ok((after, mut decision)) = started {
             let follow_up = Change::ResolveFollowUp {
                 follow_up: follow_up.clone(),
@@ -175,7 +171,7 @@ pub fn see_to(
             return decision;
         }
     }
-    let decision = resolve_follow_up(follow_up, origin, again, rng);
+    let decision = resolve_follow_up(follow_up, origin, again, context.rng);
     let Some(review) = organization.review.as_ref().filter(|_| again.is_some()) else {
         return decision;
     };
@@ -201,7 +197,7 @@ pub fn see_to(
                 unanswered: unreviewed.clone(),
                 others,
             };
-            email_to_manager(manager, origin, text, rng)
+            email_to_manager(manager, origin, text, context.rng)
         })
         .collect();
     decision.send(mails)

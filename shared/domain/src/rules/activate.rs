@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rand::{CryptoRng, RngExt};
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::letter::{Letter, LetterText};
 use crate::outbox::mail::{MailText, Message, mail, mail_as};
 use crate::policy::{Agreement, Policy, RecordedBy, Reissuer};
 use crate::rules::context::Context;
-use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer};
+use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::membership::{Issue, LetterStatus, PendingStep};
 use crate::state::record::{Mac, RecordKey};
-use crate::values::ids::{IssueId, MessageId, OrganizationId};
+use crate::values::ids::{AccountId, IssueId, MessageId, OrganizationId};
 use crate::values::text::{PostalAddress, Sensitive};
 
 /// New random digits and their MAC, bound to an issue.
@@ -46,38 +47,26 @@ impl FreshCode {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The digits are wrong.
     Wrong,
     /// The PIN or code has expired.
     Expired,
     /// No PIN or code is pending.
-    ApprovalNotPending,
+    NothingPending,
     /// The portal doesn't allow this actor to reissue it.
-    NotYours,
+    NotReissuer,
     /// There is no address for the letter.
     NoAddress,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Wrong => "wrong",
-            Self::Expired => "expired",
-            Self::ApprovalNotPending => "approval_not_pending",
-            Self::NotYours => "not_yours",
-            Self::NoAddress => "no_address",
-        }
-    }
 }
 
 /// Creates the letter with a new PIN. Returns `None` on a portal without PIN letters.
 pub(crate) fn pin_letter(
     fresh: FreshCode,
     to: PostalAddress,
-    greeting: String,
+    (account, greeting): (&AccountId, String),
     organization: Option<String>,
     context: Context<'_>,
 ) -> Option<(Issue, Message)> {
@@ -90,6 +79,7 @@ pub(crate) fn pin_letter(
         portal: policy.portal.clone(),
         dated: policy.today(now),
         says: LetterText::Pin {
+            account: account.clone(),
             greeting,
             organization,
             pin: fresh.digits,
@@ -104,6 +94,7 @@ pub(crate) fn pin_letter(
         expires_at,
         carried_by: letter.id.clone(),
         abroad: letter.to.country != policy.plan.home_country.0,
+        not_printed_at: None,
     };
     Some((issue, Message::Letter(letter)))
 }
@@ -169,11 +160,11 @@ fn complete_step(
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization)
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     let issue = match (&membership.pending_step, action) {
         (PendingStep::Pin { issue }, Action::ActivatePin)
         | (PendingStep::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
-        _ => return Err(Refusal::ApprovalNotPending),
+        _ => return Err(Refusal::NothingPending),
     };
     if !matches(issue) {
         return Err(Refusal::Wrong);
@@ -201,45 +192,40 @@ pub fn reissue_pin(
     by: Reissuer,
     fresh: FreshCode,
     address: Option<PostalAddress>,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization.map(|(id, _)| id))
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     let PendingStep::Pin { issue: old } = &membership.pending_step else {
-        return Err(Refusal::ApprovalNotPending);
+        return Err(Refusal::NothingPending);
     };
     if !policy
         .pin
         .as_ref()
         .is_some_and(|p| p.reissued_by.contains(&by))
     {
-        return Err(Refusal::NotYours);
+        return Err(Refusal::NotReissuer);
     }
     let old_letter = old.carried_by.clone();
-    let greeting = account.name.full();
     let name = organization.map(|(_, name)| name.to_owned());
     let (issue, letter) = pin_letter(
         fresh,
         address.ok_or(Refusal::NoAddress)?,
-        greeting,
+        (&account.id, account.name.full()),
         name,
-        Context::new(policy, origin, rng),
+        context.reborrow(),
     )
-    .ok_or(Refusal::ApprovalNotPending)?;
+    .ok_or(Refusal::NothingPending)?;
     let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
     membership.pending_step = PendingStep::Pin { issue };
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
         Action::ReissuePin,
-        rng,
+        context.rng,
     )
     .on(account.id.as_str())
     .for_organization(organization.map(|(id, _)| id));
@@ -248,7 +234,7 @@ pub fn reissue_pin(
             account,
             origin.at,
             MailText::PinReissued { arrives_by },
-            rng,
+            context.rng,
         )
     });
     let decision = Decision::recording(audit)
@@ -257,6 +243,39 @@ pub fn reissue_pin(
         .send([letter])
         .send(notice);
     Ok((after, decision))
+}
+
+/// Records that the letter with a pending PIN could not be printed, and notifies the user, who would
+/// otherwise wait for it (ME-08). Returns `None` if it is already recorded, or the PIN has been
+/// replaced.
+pub fn letter_not_printed(
+    account: &Account,
+    letter: &MessageId,
+    context: Context<'_>,
+) -> Option<Decision> {
+    let Context { origin, rng, .. } = context;
+    let mut after = account.clone();
+    let mut memberships = after.memberships.iter_mut();
+    let (organization, issue) = memberships.find_map(|m| match &mut m.pending_step {
+        PendingStep::Pin { issue } if issue.carried_by == *letter => {
+            Some((m.organization.clone(), issue))
+        }
+        _ => None,
+    })?;
+    if issue.not_printed_at.is_some() {
+        return None;
+    }
+    issue.not_printed_at = Some(origin.at);
+    let audit = AuditEvent::done(origin, Actor::System, Action::MarkLetterNotPrinted, rng)
+        .on(account.id.as_str())
+        .for_organization(organization.as_ref());
+    let notice = mail(account, origin.at, MailText::LetterNotPrinted, rng);
+    let is_notified = account.status == Status::Active;
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send(is_notified.then_some(notice)),
+    )
 }
 
 /// Returns a pending registration code, and the email that contains it (BL-08). Returns `None` on a
@@ -279,6 +298,7 @@ pub(crate) fn issue_code(
         expires_at,
         carried_by,
         abroad: false,
+        not_printed_at: None,
     };
     let text = MailText::RegistrationCode {
         organization,
@@ -307,14 +327,14 @@ pub fn reissue_code(
     let rules = policy
         .registration_code
         .as_ref()
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     let mut after = account.clone();
     let membership = after
         .membership_mut(Some(id))
         .filter(|m| matches!(m.pending_step, PendingStep::RegistrationCode { .. }))
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     if !rules.reissued_by.contains(&by) {
-        return Err(Refusal::NotYours);
+        return Err(Refusal::NotReissuer);
     }
     if membership.is_over(policy.today(now)) {
         return Err(Refusal::Expired);
@@ -328,7 +348,7 @@ pub fn reissue_code(
         policy,
         now,
     )
-    .ok_or(Refusal::ApprovalNotPending)?;
+    .ok_or(Refusal::NothingPending)?;
     membership.pending_step = pending_step;
     let email = mail_as(carried_by, account, now, text);
     let decision = Decision::recording(audit)
@@ -428,13 +448,9 @@ fn set_agreements(
     (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
     letter: Option<WithheldLetter>,
     by: Actor,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Option<(Account, Decision)> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let mut after = account.clone();
     let membership = after.memberships.get_mut(index)?;
     membership.agreements = agreements;
@@ -455,9 +471,9 @@ fn set_agreements(
         let (issue, message) = pin_letter(
             letter.fresh,
             address,
-            account.name.full(),
+            (&account.id, account.name.full()),
             letter.organization,
-            Context::new(policy, origin, rng),
+            context.reborrow(),
         )?;
         membership.pending_step = PendingStep::Pin { issue };
         sent_letter = Some(message);
@@ -466,7 +482,7 @@ fn set_agreements(
     if after == *account {
         return None;
     }
-    let audit = AuditEvent::done(origin, by, Action::RecordAgreement, rng)
+    let audit = AuditEvent::done(origin, by, Action::RecordAgreement, context.rng)
         .on(account.id.as_str())
         .for_organization(organization.as_ref());
     let decision = Decision::recording(audit)

@@ -7,6 +7,7 @@
 
 use jiff::ToSpan;
 use jiff::civil::Date;
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::Call;
@@ -30,6 +31,7 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
             cutoff,
             transition_days,
             warning_days,
+            corrected_on,
         } if day < *start => {
             let transition = start.saturating_add(i64::from(transition_days.get()).days());
             let call = Call {
@@ -44,6 +46,7 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
                 ]
             });
             let notice_days = std::iter::once(*start)
+                .chain(*corrected_on)
                 .chain(warnings.filter(|day| day > start))
                 .collect();
             Some((*start, call, notice_days))
@@ -98,7 +101,8 @@ pub(crate) fn call_notice(account: &Account, policy: &Policy) -> Option<(Date, C
         .min_by_key(|(day, _)| *day)
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// No campaign requires it.
     NotAsked,
@@ -111,19 +115,6 @@ pub enum Refusal {
     NotOpen(String),
     /// A user who was added by an organization can register again only after the organization.
     OrganizationFirst,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::NotAsked => "not_asked",
-            Self::Over(_) => "over",
-            Self::NotMatched => "not_matched",
-            Self::NotOpen(_) => "not_open",
-            Self::OrganizationFirst => "organization_first",
-        }
-    }
 }
 
 /// Registers a user again for one membership (AG-13). The account and its content remain. A user

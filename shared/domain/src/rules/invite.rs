@@ -4,16 +4,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::decision::{Change, Decision};
-use crate::outbox::mail::{Mail, MailText, Message, mail};
+use crate::outbox::mail::{Mail, MailText, Message};
 use crate::policy::{Permission, Policy, Role};
+use crate::rules::access_terms::{InvalidTerms, check_end};
 use crate::rules::acting::ActingAdministrator;
 use crate::rules::context::Context;
-use crate::rules::manage_users;
-use crate::rules::register::{Applicant, MAX_ORGANIZATIONS, Registered, further_text};
-use crate::state::account::Account;
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::account::{Account, Status};
+use crate::state::audit::{Action, AuditEvent};
 use crate::state::invitation::{Invitation, InvitationStatus, State};
-use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::state::session::Token;
 use crate::values::ids::MessageId;
@@ -44,6 +42,9 @@ pub enum Refusal {
     TooMany,
     /// There is no such invitation, or a newer link was sent (AG-01).
     Unknown,
+    /// The person who sent the invitation can no longer invite to this role, or the organization
+    /// has ended (SE-02).
+    WithoutStanding,
 }
 
 impl Refusal {
@@ -62,6 +63,7 @@ impl Refusal {
             Self::OtherAddress => "other_address",
             Self::TooMany => "too_many_organizations",
             Self::Unknown => "unknown",
+            Self::WithoutStanding => "inviter_without_standing",
         }
     }
 }
@@ -111,17 +113,13 @@ pub struct Invitee {
     pub end_date: Option<Date>,
 }
 
-/// Checks the end date, and returns a refusal of this module.
-fn check_end(
-    end_date: Option<Date>,
-    role: Role,
-    policy: &Policy,
-    origin: &Origin,
-) -> Result<(), Refusal> {
-    manage_users::check_end(end_date, role, policy, origin).map_err(|refusal| match refusal {
-        manage_users::Refusal::PrincipalsStay => Refusal::PrincipalsStay,
-        _ => Refusal::EndsInPast,
-    })
+impl From<InvalidTerms> for Refusal {
+    fn from(terms: InvalidTerms) -> Self {
+        match terms {
+            InvalidTerms::PrincipalsStay => Self::PrincipalsStay,
+            _ => Self::EndsInPast,
+        }
+    }
 }
 
 /// The organization's earlier relations with an email address.
@@ -129,9 +127,30 @@ fn check_end(
 pub struct History<'a> {
     /// The earlier invitation to the address. A pending one is a refusal; any other is replaced.
     pub invitation: Option<&'a Invitation>,
-    /// Whether the address belongs to a user who was removed, whom only some administrators can
-    /// invite again (AG-10).
+    /// The account that accepted that invitation.
+    pub accepted_by: Option<&'a Account>,
+    /// Whether the mailbox of the address belongs to a user who was removed, whom only some
+    /// administrators can invite again (AG-10). Addresses of one mailbox differ only in their tag.
     pub is_former_user: bool,
+}
+
+impl History<'_> {
+    /// Returns whether the person who accepted the earlier invitation was removed since, or an error
+    /// if the person still uses the address in the organization. A user who changed the address has
+    /// released it.
+    fn was_removed(&self, invitation: &Invitation) -> Result<bool, Refusal> {
+        let user = self.accepted_by.filter(|account| {
+            account.status != Status::Deleted
+                && account.membership(Some(&invitation.organization)).is_some()
+        });
+        match user {
+            Some(account) if account.email.key() == invitation.email.key() => {
+                Err(Refusal::AlreadyAccepted)
+            }
+            Some(_) => Ok(false),
+            None => Ok(true),
+        }
+    }
 }
 
 /// Invites a person to the organization (AG-05).
@@ -148,10 +167,7 @@ pub fn invite(
         origin,
         rng,
     } = context;
-    let History {
-        invitation: existing,
-        is_former_user: former,
-    } = history;
+    let existing = history.invitation;
     let valid_days = policy
         .staff
         .as_ref()
@@ -162,15 +178,12 @@ pub fn invite(
         return Err(Refusal::NotAllowed);
     }
     check_end(invitee.end_date, invitee.role, policy, origin)?;
-    match existing.map(|i| i.status(origin.at)) {
-        Some(InvitationStatus::Pending) => return Err(Refusal::AlreadyInvited),
-        // A person who accepted is a user, unless they have been removed since.
-        Some(InvitationStatus::Accepted) if !former => return Err(Refusal::AlreadyAccepted),
-        _ => {}
-    }
-    if former && acting.allowed(Permission::InviteDeleted, policy).is_none() {
-        return Err(Refusal::PreviouslyRemoved);
-    }
+    let was_removed = match existing.map(|i| (i, i.status(origin.at))) {
+        Some((_, InvitationStatus::Pending)) => return Err(Refusal::AlreadyInvited),
+        Some((accepted, InvitationStatus::Accepted)) => history.was_removed(accepted)?,
+        _ => false,
+    };
+    require_return(acting, history.is_former_user || was_removed, policy)?;
     let invitation = Invitation {
         id: Invitation::natural_id(&organization.id, &invitee.email),
         version: existing.map_or(0, |i| i.version),
@@ -183,7 +196,6 @@ pub fn invite(
         end_date: invitee.end_date,
         invited_by: acting.account.id.clone(),
         inviter: acting.account.name.full(),
-        inviter_email: acting.account.email.clone(),
         token: token.digest(),
         sent_at: origin.at,
         sent: 1,
@@ -209,30 +221,42 @@ pub fn invite(
     Ok((invitation, decision))
 }
 
-/// Resends an invitation with a new link and a new expiration date. The previous link becomes
-/// invalid (AG-01).
-pub fn resend(
+/// Checks that the administrator can invite a user who was removed (AG-10).
+fn require_return(
+    acting: ActingAdministrator<'_>,
+    is_former_user: bool,
+    policy: &Policy,
+) -> Result<(), Refusal> {
+    if is_former_user && acting.allowed(Permission::InviteDeleted, policy).is_none() {
+        return Err(Refusal::PreviouslyRemoved);
+    }
+    Ok(())
+}
+
+/// Returns the invitation as the administrator would send it. Whoever resends an invitation becomes its
+/// inviter, so the same rights are required as for a new one (SE-02).
+pub(crate) fn vouched_for(
     acting: ActingAdministrator<'_>,
     invitation: &Invitation,
-    token: &Token,
-    context: Context<'_>,
-) -> Result<(Invitation, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
-    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organization) {
+    is_former_user: bool,
+    policy: &Policy,
+) -> Result<Invitation, Refusal> {
+    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&invitation.organization);
+    if !allowed || !policy.grants(acting.membership.role, invitation.role) {
         return Err(Refusal::NotAllowed);
     }
-    let audit = acting.audit(origin, Action::ResendInvitation, rng);
-    send_again(invitation, token, audit, Context::new(policy, origin, rng))
+    require_return(acting, is_former_user, policy)?;
+    Ok(Invitation {
+        invited_by: acting.account.id.clone(),
+        inviter: acting.account.name.full(),
+        ..invitation.clone()
+    })
 }
 
 /// Resends an invitation on behalf of the actor in `audit`, whose permission the caller has
-/// checked.
+/// checked. `invitation` is the invitation before and after.
 pub(crate) fn send_again(
-    invitation: &Invitation,
+    (invitation, resent): (&Invitation, Invitation),
     token: &Token,
     audit: AuditEvent,
     context: Context<'_>,
@@ -260,7 +284,7 @@ pub(crate) fn send_again(
         expires_at: policy
             .valid_until_at_most(origin.at, valid_days.get(), invitation.end_date)
             .1,
-        ..invitation.clone()
+        ..resent
     };
     let decision = Decision::recording(audit.on(after.id.as_str()))
         .change(Change::SaveInvitation {
@@ -299,73 +323,6 @@ pub fn revoke(
     }
 }
 
-/// Registers the invited person and notifies the administrator who sent the invitation. If the
-/// portal requires approval, the person has no access until an administrator approves them (AG-08).
-pub fn accept(
-    invitation: &Invitation,
-    token: &Token,
-    applicant: Applicant,
-    context: Context<'_>,
-) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
-    let now = origin.at;
-    let membership = membership_for(invitation, token, &applicant.email, policy, now)?;
-    let account = applicant.into_account(membership, policy, now);
-    let welcome = mail(
-        &account,
-        now,
-        MailText::Registered {
-            username: account.username.to_string(),
-            pin_letter_by: None,
-            agreement: None,
-        },
-        rng,
-    );
-    let decision = acceptance(invitation, &account, Context::new(policy, origin, rng))
-        .change(Change::CreateAccount(Box::new(account.clone())))
-        .send([welcome]);
-    Ok(Registered { account, decision })
-}
-
-/// Adds an invited person who already has an account to the organization: one login, several
-/// organizations (BL-01). The notice and approval are those of [`accept`].
-pub fn accept_as(
-    invitation: &Invitation,
-    token: &Token,
-    account: &Account,
-    context: Context<'_>,
-) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
-    let now = origin.at;
-    let membership = membership_for(invitation, token, &account.email, policy, now)?;
-    if account.membership(Some(&invitation.organization)).is_some() {
-        return Err(Refusal::AlreadyAccepted);
-    }
-    if account.memberships.len() >= MAX_ORGANIZATIONS {
-        return Err(Refusal::TooMany);
-    }
-    let name = invitation.organization_name.clone();
-    let text = further_text(name, &membership, policy, now);
-    let notice = mail(account, now, text, rng);
-    let mut after = account.clone();
-    after.memberships.push(membership);
-    let decision = acceptance(invitation, account, Context::new(policy, origin, rng))
-        .update(account, after.clone())
-        .send([notice]);
-    Ok(Registered {
-        account: after,
-        decision,
-    })
-}
-
 /// Creates the decision that revokes an invitation.
 pub(crate) fn revoked(invitation: &Invitation, audit: AuditEvent) -> Decision {
     let after = Invitation {
@@ -376,75 +333,4 @@ pub(crate) fn revoked(invitation: &Invitation, audit: AuditEvent) -> Decision {
         before: Some(Box::new(invitation.clone())),
         after: Box::new(after),
     })
-}
-
-/// Checks the invitation and returns the membership that it gives to the owner of an address.
-fn membership_for(
-    invitation: &Invitation,
-    token: &Token,
-    email: &Email,
-    policy: &Policy,
-    now: Timestamp,
-) -> Result<Membership, Refusal> {
-    usable(invitation, token, now)?;
-    if email.key() != invitation.email.key() {
-        return Err(Refusal::OtherAddress);
-    }
-    let pending_step = if awaits_approval(policy) {
-        PendingStep::Approval
-    } else {
-        PendingStep::Open
-    };
-    let organization = invitation.organization.clone();
-    Ok(Membership {
-        end_date: invitation.end_date,
-        ..Membership::joined(organization, invitation.role, pending_step, now)
-    })
-}
-
-/// Creates the decision that marks an invitation as accepted and notifies the administrator who
-/// sent it.
-fn acceptance(invitation: &Invitation, account: &Account, context: Context<'_>) -> Decision {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
-    let accepted = Invitation {
-        state: State::Accepted {
-            account: account.id.clone(),
-        },
-        ..invitation.clone()
-    };
-    let notice = Message::Mail(Mail {
-        id: MessageId::random(rng),
-        portal: policy.portal.clone(),
-        to: invitation.inviter_email.clone(),
-        greeting: invitation.inviter.clone(),
-        at: origin.at,
-        says: MailText::InvitedPersonRegistered {
-            organization: invitation.organization_name.clone(),
-            person: account.name.full(),
-            username: account.username.to_string(),
-            awaits_approval: awaits_approval(policy),
-        },
-    });
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::AcceptInvitation,
-        rng,
-    )
-    .on(invitation.id.as_str())
-    .for_organization(Some(&invitation.organization));
-    Decision::recording(audit)
-        .change(Change::SaveInvitation {
-            before: Some(Box::new(invitation.clone())),
-            after: Box::new(accepted),
-        })
-        .send([notice])
-}
-
-fn awaits_approval(policy: &Policy) -> bool {
-    policy.staff.as_ref().is_some_and(|s| s.approval)
 }

@@ -2,14 +2,16 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::policy::Policy;
 use crate::rules::campaign;
 use crate::state::account::Account;
 use crate::state::membership::{Membership, PendingStep};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum NextStep {
     /// Choose a new password (AG-02, EX-09).
     ChangePassword,
@@ -20,6 +22,7 @@ pub enum NextStep {
     /// Register again; the campaign's transition period has ended (AG-13).
     RegisterAgain,
     /// Call the help desk; the campaign's cutoff has passed (AG-13).
+    #[strum(serialize = "call_help_desk")]
     CampaignOver,
     /// Enter the PIN from the letter (BL-04).
     EnterPin,
@@ -30,25 +33,11 @@ pub enum NextStep {
     /// Sign an agreement or have it recorded (AG-11).
     SignAgreement,
     /// Call the help desk; the plan record has ended.
+    #[strum(serialize = "call_help_desk")]
     RecordEnded,
 }
 
 impl NextStep {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ChangePassword => "change_password",
-            Self::ChooseUsername => "choose_username",
-            Self::ChooseOrganization => "choose_organization",
-            Self::RegisterAgain => "register_again",
-            Self::EnterPin => "enter_pin",
-            Self::EnterRegistrationCode => "enter_registration_code",
-            Self::AwaitApproval => "await_approval",
-            Self::SignAgreement => "sign_agreement",
-            Self::CampaignOver | Self::RecordEnded => "call_help_desk",
-        }
-    }
-
     /// Returns why the user must call the help desk; `None` for every other step.
     pub const fn reason(self) -> Option<&'static str> {
         match self {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::policy::{CharacterKind, PasswordPolicy};
+use crate::values::folding;
 use crate::values::text::{Invalid, Sensitive};
 
 /// The maximum length in characters. It limits the work that hashing takes.
@@ -121,7 +122,7 @@ const ENOUGH_LETTERS: usize = 5;
 
 /// Rejects passwords that attackers guess first (UX-10; NIST SP 800-63B-4, 3.1.1.2): common and
 /// leaked passwords, also with digits or symbols added, and those made of words specific to the
-/// user. `about` contains the user's names and the names of the portal and the plan.
+/// user. `about` contains the user's names and email address and the names of the portal and the plan.
 ///
 /// # Errors
 /// [`Invalid`] with the most specific reason.
@@ -154,7 +155,13 @@ pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid
     let mut words: Vec<String> = about
         .iter()
         .flat_map(|name| name.split(|c: char| !c.is_alphanumeric()))
-        .map(str::to_lowercase)
+        .flat_map(|word| {
+            [
+                word.to_lowercase(),
+                folding::letters(word),
+                folding::name(word),
+            ]
+        })
         .filter(|word| word.chars().count() >= 3)
         .collect();
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
@@ -164,7 +171,7 @@ pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid
     let letters = left.chars().filter(|c| c.is_alphabetic()).count();
     if left != text && letters < ENOUGH_LETTERS {
         return Err(Invalid::new(
-            "must not consist mainly of your name, your username or the name of the portal",
+            "must not consist mainly of your name, your username, your email address or the name of the portal",
         ));
     }
     Ok(())

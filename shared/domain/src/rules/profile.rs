@@ -92,11 +92,13 @@ pub fn ask_email_change(
         rng,
     } = context;
     let token = Token::random(TokenKind::Email, account.id.to_string(), rng);
+    let cancellation = Token::random(TokenKind::EmailCancellation, account.id.to_string(), rng);
     let (expires_on, expires_at) = policy.valid_until(origin.at, CONFIRMABLE_DAYS);
     let mut after = account.clone();
     after.pending_email = Some(PendingEmail {
         email: email.clone(),
         token: token.digest(),
+        cancellation: cancellation.digest(),
         expires_at,
     });
     let confirm = Message::Mail(Mail {
@@ -115,7 +117,9 @@ pub fn ask_email_change(
             mail(
                 account,
                 origin.at,
-                MailText::EmailChange { confirmed: false },
+                MailText::EmailChangeRequested {
+                    cancellation: cancellation.expose(),
+                },
                 rng,
             )
         });
@@ -148,19 +152,57 @@ pub fn confirm_email(account: &Account, token: &Token, context: Context<'_>) -> 
     // Invalidate a reset link that was sent to the old address.
     after.reset = None;
     let audit = own_event(account, None, Action::ChangeEmail, origin, rng);
-    let notice = (after.email.key() != account.email.key()).then(|| {
-        mail(
-            account,
-            origin.at,
-            MailText::EmailChange { confirmed: true },
-            rng,
-        )
-    });
+    let notice = (after.email.key() != account.email.key())
+        .then(|| mail(account, origin.at, MailText::EmailChanged, rng));
     Some(
         Decision::recording(audit)
             .update(account, after)
             .send(notice),
     )
+}
+
+/// Cancels a change of email address for the signed-in owner (SE-01). Returns `None` if none is
+/// pending.
+pub fn cancel_email_change(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    context: Context<'_>,
+) -> Option<(Account, Decision)> {
+    let Context { origin, rng, .. } = context;
+    account.pending_email.as_ref()?;
+    let mut after = account.clone();
+    after.pending_email = None;
+    let audit = own_event(
+        account,
+        organization,
+        Action::CancelEmailChange,
+        origin,
+        rng,
+    );
+    let decision = Decision::recording(audit).update(account, after.clone());
+    Some((after, decision))
+}
+
+/// Cancels a change of email address for the owner of the old address, who was notified of it. The
+/// owner did not request it, so every other way in ends, too (SE-01). Returns `None` if the token
+/// isn't that of the latest request or the request has expired.
+pub fn disown_email_change(
+    account: &Account,
+    token: &Token,
+    context: Context<'_>,
+) -> Option<Decision> {
+    let Context { origin, rng, .. } = context;
+    let pending = account.pending_email.as_ref()?;
+    if account.status != Status::Active
+        || pending.cancellation != token.digest()
+        || origin.at >= pending.expires_at
+    {
+        return None;
+    }
+    let mut after = account.clone();
+    after.end_other_access();
+    let audit = own_event(account, None, Action::CancelEmailChange, origin, rng);
+    Some(Decision::recording(audit).update(account, after))
 }
 
 /// Records that emails don't reach the account's address. Returns `None` if this or a more severe

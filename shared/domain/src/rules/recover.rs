@@ -120,7 +120,8 @@ pub fn parse_link(text: &str) -> Option<Token> {
 
 /// Creates a reset link, which replaces any older one, and the email to the owner's own address. A
 /// link from the help desk requires nothing else, so it also works for users who have forgotten
-/// their security answers (BL-14). Returns `None` if the account can't be recovered.
+/// their security answers (BL-14). One that the help desk or an administrator sends ends every other
+/// way in (SE-01). Returns `None` if the account can't be recovered.
 pub(crate) fn link(
     account: &Account,
     asked: ResetAsked,
@@ -141,6 +142,10 @@ pub(crate) fn link(
     };
     let token = Token::random(kind, account.id.to_string(), rng);
     let mut after = account.clone();
+    // Strangers can request a link as well, so a request that claims to be the owner's ends nothing.
+    if asked != ResetAsked::ByOwner {
+        after.end_other_access();
+    }
     after.reset = Some(ResetLink {
         token: token.digest(),
         expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
@@ -191,26 +196,31 @@ pub fn link_works(account: &Account, token: &Token, policy: &Policy, origin: &Or
     is_recoverable(account, policy, origin) && evidence.has_valid_link(account, origin)
 }
 
-/// Sets a new password if the evidence satisfies all of the portal's requirements. The link is used
-/// up, all sessions end and the user is notified (UX-06). Returns `None` otherwise, whatever the
-/// reason.
-pub fn reset_password(
-    account: Option<&Account>,
+/// Returns whether the evidence satisfies all of the portal's requirements for a new password.
+pub fn is_proved(
+    account: &Account,
     evidence: &Evidence,
     verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool,
+    policy: &Policy,
+    origin: &Origin,
+) -> bool {
+    let means = means_for(evidence.token.as_ref(), policy);
+    is_recoverable(account, policy, origin) && evidence.satisfies(&means, account, &verify, origin)
+}
+
+/// Sets a new password for an owner who [proved](is_proved) their identity. The link is used up, every
+/// other way in ends (SE-01) and the user is notified (UX-06).
+pub fn reset_password(
+    account: &Account,
     hash: PasswordHash,
     attempts: AttemptKey,
     context: Context<'_>,
-) -> Option<Decision> {
+) -> Decision {
     let Context {
         policy,
         origin,
         rng,
     } = context;
-    let means = means_for(evidence.token.as_ref(), policy);
-    let account = account.filter(|a| {
-        is_recoverable(a, policy, origin) && evidence.satisfies(&means, a, &verify, origin)
-    })?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
     let audit = AuditEvent::done(
@@ -220,12 +230,10 @@ pub fn reset_password(
         rng,
     )
     .on(account.id.as_str());
-    Some(
-        Decision::recording(audit)
-            .update(account, after)
-            .change(Change::ForgetAttempts(attempts))
-            .send([mail(account, origin.at, MailText::PasswordChanged, rng)]),
-    )
+    Decision::recording(audit)
+        .update(account, after)
+        .change(Change::ForgetAttempts(attempts))
+        .send([mail(account, origin.at, MailText::PasswordChanged, rng)])
 }
 
 /// Returns whether a person who verified against the plan's records and answered all security

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision, RecordClaim};
-use crate::outbox::mail::mail;
-use crate::outbox::mail::{MailText, Message};
-use crate::policy::{LetterAddress, Policy, RegistrationType, Role};
+use crate::outbox::mail::{MailText, ManagedEvent, Message, mail};
+use crate::policy::{LetterAddress, Permission, Policy, RegistrationType, Role};
 use crate::rules::activate::{self, FreshCode};
 use crate::rules::context::Context;
+use crate::rules::follow_up::notices_to_managers;
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
 use crate::state::audit::{Action, Actor, AuditEvent};
+use crate::state::follow_up::Manager;
 use crate::state::membership::{Issue, LetterStatus, Membership, PendingStep};
 use crate::state::organization::{Organization, next_due_on};
 use crate::state::record::{PlanRecord, RecordData};
@@ -38,6 +40,14 @@ pub struct Applicant {
     pub accepted_agreements: BTreeMap<String, String>,
 }
 
+/// An organization that a person joins with its plan record.
+#[derive(Debug, Clone, Copy)]
+pub struct ExistingOrganization<'a> {
+    pub organization: &'a Organization,
+    /// Everyone who manages it and can act. They are notified (SE-08).
+    pub managers: &'a [Manager],
+}
+
 /// A request to register with a plan record.
 #[derive(Debug)]
 pub struct Registration<'a> {
@@ -51,10 +61,11 @@ pub struct Registration<'a> {
     pub organization: OrganizationId,
     /// The organization that was registered with the record through another registration type
     /// (EX-03).
-    pub existing_organization: Option<&'a Organization>,
+    pub existing_organization: Option<ExistingOrganization<'a>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The entered facts match no record (AG-06).
     NotMatched,
@@ -67,20 +78,8 @@ pub enum Refusal {
     /// [`Refusal::NotMatched`].
     NoAddress,
     /// The account has reached the maximum number of organizations.
+    #[strum(serialize = "too_many_organizations")]
     TooMany,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::NotMatched => "not_matched",
-            Self::AlreadyRegistered => "already_registered",
-            Self::NotOpen(_) => "not_open",
-            Self::NoAddress => "no_address",
-            Self::TooMany => "too_many_organizations",
-        }
-    }
 }
 
 /// An account that registered or joined an organization, with the decision to commit.
@@ -155,7 +154,7 @@ struct Application<'a> {
     designated_address: Option<PostalAddress>,
     pin: Option<FreshCode>,
     organization: OrganizationId,
-    existing_organization: Option<&'a Organization>,
+    existing_organization: Option<ExistingOrganization<'a>>,
 }
 
 /// Decides whether the record can be registered, and with which membership (AG-03, BL-03, EX-03 to
@@ -164,13 +163,9 @@ fn admit(
     record: &PlanRecord,
     application: Application<'_>,
     (id, greeting): (&AccountId, String),
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let now = origin.at;
     let Application {
         registration_type,
@@ -193,13 +188,27 @@ fn admit(
         .claimed_by(&policy.portal, registration_type)
         .is_some();
     let registered_organization = record.organization(&policy.portal);
-    if taken || registered_organization != existing_organization.map(|o| &o.id) {
+    if taken || registered_organization != existing_organization.map(|o| &o.organization.id) {
         return Err(Refusal::AlreadyRegistered);
     }
-    let principal = registration_type.role == Role::Principal;
+    let awaits_approval = registration_type.joining_requires_approval
+        && existing_organization.is_some_and(|existing| {
+            existing
+                .managers
+                .iter()
+                .any(|m| policy.allows(m.role, Permission::ApproveUsers))
+        });
+    // A principal who awaits approval becomes one when they are approved.
+    let principal = registration_type.role == Role::Principal && !awaits_approval;
     let (organization, change, claims) =
         match (existing_organization, &registration_type.organization) {
-            (Some(found), Some(_)) => {
+            (
+                Some(ExistingOrganization {
+                    organization: found,
+                    ..
+                }),
+                Some(_),
+            ) => {
                 let mut after = found.clone();
                 if principal {
                     after.principals.insert(id.clone());
@@ -253,13 +262,15 @@ fn admit(
             let (issue, letter) = activate::pin_letter(
                 fresh,
                 address,
-                greeting,
+                (id, greeting),
                 name.clone(),
-                Context::new(policy, origin, rng),
+                context.reborrow(),
             )
             .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
+    } else if awaits_approval {
+        (PendingStep::Approval, None)
     } else {
         (PendingStep::Open, None)
     };
@@ -277,6 +288,7 @@ fn admit(
         group_codes: organization.map(|o| o.group_codes).unwrap_or_default(),
         joined_at: now,
         end_date: None,
+        granted_by: None,
         confirmed: None,
         registered_again_at: None,
         registration_type: Some(registration_type.id.to_string()),
@@ -290,6 +302,7 @@ fn admit(
         membership,
         claim: Change::ClaimRecord {
             record: record.key.clone(),
+            version: record.version,
             portal: policy.portal.clone(),
             registration_type: registration_type.id.clone(),
             account: id.clone(),
@@ -308,13 +321,9 @@ fn admit(
 pub fn register(
     record: Option<&PlanRecord>,
     request: Registration<'_>,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let record = record.ok_or(Refusal::NotMatched)?;
     let Registration {
         registration_type,
@@ -336,7 +345,7 @@ pub fn register(
             existing_organization,
         },
         (&applicant.id, applicant.name.full()),
-        Context::new(policy, origin, rng),
+        context.reborrow(),
     )?;
     let organization = admission.membership.organization.clone();
     let account = applicant.into_account(admission.membership, policy, now);
@@ -344,7 +353,7 @@ pub fn register(
         origin,
         Actor::Account(account.id.clone()),
         Action::Register,
-        rng,
+        context.rng,
     )
     .on(account.id.as_str())
     .for_organization(organization.as_ref());
@@ -352,15 +361,16 @@ pub fn register(
         &account,
         now,
         registered_text(&account, policy, now),
-        rng,
+        context.rng,
     )];
     if let Some(organization) = admission.name
         && requires_backup_administrator(registration_type.role, policy)
     {
         let text = MailText::BackupWanted { organization };
-        messages.push(mail(&account, now, text, rng));
+        messages.push(mail(&account, now, text, context.rng));
     }
     messages.extend(admission.letter);
+    messages.extend(joined(existing_organization, &account, context.reborrow()));
     let decision = Decision::recording(audit)
         .change(admission.claim)
         .change(Change::CreateAccount(Box::new(account.clone())))
@@ -386,7 +396,7 @@ pub struct Further<'a> {
     pub organization: OrganizationId,
     /// The organization that was registered with the record through another registration type
     /// (EX-03).
-    pub existing_organization: Option<&'a Organization>,
+    pub existing_organization: Option<ExistingOrganization<'a>>,
 }
 
 /// Adds an organization, whose record the user's verification matched, to an existing account. The
@@ -399,13 +409,9 @@ pub fn register_further(
     account: &Account,
     record: Option<&PlanRecord>,
     request: Further<'_>,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let record = record.ok_or(Refusal::NotMatched)?;
     let now = origin.at;
     let Further {
@@ -417,7 +423,8 @@ pub fn register_further(
         existing_organization,
     } = request;
     // A user has at most one membership in an organization.
-    if existing_organization.is_some_and(|o| account.membership(Some(&o.id)).is_some()) {
+    if existing_organization.is_some_and(|o| account.membership(Some(&o.organization.id)).is_some())
+    {
         return Err(Refusal::AlreadyRegistered);
     }
     if account.memberships.len() >= MAX_ORGANIZATIONS {
@@ -434,29 +441,30 @@ pub fn register_further(
             existing_organization,
         },
         (&account.id, account.name.full()),
-        Context::new(policy, origin, rng),
+        context.reborrow(),
     )?;
     let membership = admission.membership;
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
         Action::RegisterFurther,
-        rng,
+        context.rng,
     )
     .on(account.id.as_str())
     .for_organization(membership.organization.as_ref());
     let mut messages = Vec::new();
     if let Some(organization) = admission.name {
         let text = further_text(organization.clone(), &membership, policy, now);
-        messages.push(mail(account, now, text, rng));
+        messages.push(mail(account, now, text, context.rng));
         if requires_backup_administrator(registration_type.role, policy) {
             let text = MailText::BackupWanted { organization };
-            messages.push(mail(account, now, text, rng));
+            messages.push(mail(account, now, text, context.rng));
         }
     }
     messages.extend(admission.letter);
     let mut after = account.clone();
     after.memberships.push(membership);
+    messages.extend(joined(existing_organization, &after, context.reborrow()));
     let decision = Decision::recording(audit)
         .change(admission.claim)
         .update(account, after.clone())
@@ -469,6 +477,34 @@ pub fn register_further(
         account: after,
         decision,
     })
+}
+
+/// Returns the notices to everyone who manages an organization that a person joined (SE-08).
+fn joined(
+    existing: Option<ExistingOrganization<'_>>,
+    account: &Account,
+    context: Context<'_>,
+) -> Vec<Message> {
+    let Some(ExistingOrganization {
+        organization,
+        managers,
+    }) = existing
+    else {
+        return Vec::new();
+    };
+    let Some(membership) = account.membership(Some(&organization.id)) else {
+        return Vec::new();
+    };
+    let event = ManagedEvent::Joined {
+        awaits_approval: membership.pending_step == PendingStep::Approval,
+    };
+    notices_to_managers(
+        managers,
+        organization,
+        (account, membership),
+        event,
+        context,
+    )
 }
 
 /// The maximum number of organizations of an account. Sign-in writes one row for each, in a

@@ -12,33 +12,35 @@
 //! day after the last sign-in.
 
 use jiff::civil::Date;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
-use crate::outbox::mail::{IdleStep, Mail, MailText, Message, NoticeLine, mail};
+use crate::outbox::mail::{IdleStep, MailText, NoticeLine, mail};
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Days, InactivityPolicy, Policy, Role};
 use crate::rules::campaign;
 use crate::rules::context::Context;
+use crate::rules::departure;
+use crate::rules::follow_up::{email_to_manager, resolve_follow_up};
 use crate::state::account::{Account, Status};
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::follow_up::AccountOutcome;
 use crate::state::follow_up::{AdminNotice, FollowUp, Manager};
 use crate::state::membership::{LetterStatus, Membership, PendingStep};
 use crate::state::organization::Organization;
-use crate::values::ids::MessageId;
 
 /// The interval of reminders that an organization has no backup administrator (AG-04).
 pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
-/// The maximum number of administrators notified at once, and of users in one notice. DynamoDB
-/// writes at most 100 items in a transaction.
-pub const MAX_NOTIFIED: usize = 40;
+pub use crate::rules::follow_up::MAX_NOTIFIED;
 
 /// An action on an account, in order of priority if several are due on one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ScheduledAction {
     /// Remove access whose end date has passed (UX-07).
     EndAccess,
@@ -61,19 +63,9 @@ pub enum ScheduledAction {
 }
 
 impl ScheduledAction {
-    /// Returns the name used in previews and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndAccess => "end_access",
-            Self::Delete => "delete",
-            Self::Disable => "disable",
-            Self::WarnOfDeletion => "warn_of_deletion",
-            Self::WarnOfDisabling => "warn_of_disabling",
-            Self::PasswordNotice => "password_notice",
-            Self::LetterNotice => "letter_notice",
-            Self::CampaignNotice => "campaign_notice",
-            Self::UsernameNotice => "username_notice",
-        }
+    /// Returns whether it takes access away for good.
+    pub const fn removes_access(self) -> bool {
+        matches!(self, Self::EndAccess | Self::Delete)
     }
 }
 
@@ -259,9 +251,9 @@ fn letter_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
         .memberships
         .iter()
         .filter_map(|m| match &m.pending_step {
-            PendingStep::Pin { issue } => {
-                LetterStatus::of(issue, policy, issue.issued_at).map(|s| s.arrives_by)
-            }
+            PendingStep::Pin { issue } => LetterStatus::of(issue, policy, issue.issued_at)
+                .filter(|letter| !letter.not_printed)
+                .map(|letter| letter.arrives_by),
             _ => None,
         });
     arrivals
@@ -311,7 +303,13 @@ pub struct Applied {
 ///
 /// The caller can repeat this on the result until nothing is due, because each action moves its own
 /// next day past today.
-pub fn apply(account: &Account, context: Context<'_>) -> Option<Applied> {
+///
+/// `organizations` are those of the account, if the action takes access away.
+pub fn apply(
+    account: &Account,
+    organizations: &[Organization],
+    context: Context<'_>,
+) -> Option<Applied> {
     let Context {
         policy,
         origin,
@@ -416,6 +414,18 @@ pub fn apply(account: &Account, context: Context<'_>) -> Option<Applied> {
         .update(account, after.clone())
         .send([mail(account, origin.at, text, rng)]);
     if let Some(outcome) = outcome {
+        if outcome != AccountOutcome::Disabled {
+            decision = affected
+                .iter()
+                .flat_map(|membership| {
+                    let organization = organizations
+                        .iter()
+                        .find(|o| Some(&o.id) == membership.organization.as_ref());
+                    let of = (membership, organization);
+                    departure::freed(account, of, &Actor::System, origin.at)
+                })
+                .fold(decision, Decision::change);
+        }
         decision = notify_organizations(decision, (account, affected), outcome, today);
     }
     after.version += 1;
@@ -434,17 +444,6 @@ fn notify_organizations(
 ) -> Decision {
     let organizations = affected.iter().filter_map(|m| m.organization.clone());
     organizations.fold(decision, |decision, organization| {
-        let decision = match outcome {
-            AccountOutcome::Disabled => decision,
-            // Otherwise the accepted invitation would prevent a new one (AG-10, BA-06).
-            AccountOutcome::Deleted | AccountOutcome::Ended => {
-                decision.change(Change::NoteFormerUser {
-                    portal: account.portal.clone(),
-                    organization: organization.clone(),
-                    email: account.email.clone(),
-                })
-            }
-        };
         decision.change(Change::QueueAdminNotice(AdminNotice {
             portal: account.portal.clone(),
             organization,
@@ -454,37 +453,6 @@ fn notify_organizations(
             outcome,
             on,
         }))
-    })
-}
-
-pub(crate) fn email_to_manager(
-    manager: &Manager,
-    origin: &Origin,
-    text: MailText,
-    rng: &mut (impl Rng + ?Sized),
-) -> Message {
-    Message::Mail(Mail {
-        id: MessageId::random(rng),
-        portal: origin.portal.clone(),
-        to: manager.email.clone(),
-        greeting: manager.name.clone(),
-        at: origin.at,
-        says: text,
-    })
-}
-
-pub(crate) fn resolve_follow_up(
-    follow_up: &FollowUp,
-    origin: &Origin,
-    again: Option<Date>,
-    rng: &mut (impl Rng + ?Sized),
-) -> Decision {
-    let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng)
-        .on(follow_up.organization.as_str())
-        .for_organization(Some(&follow_up.organization));
-    Decision::recording(audit).change(Change::ResolveFollowUp {
-        follow_up: follow_up.clone(),
-        again,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Which security questions a user may choose (ME-04).
 
 use crate::policy::SecurityQuestionPolicy;
+use crate::values::folding;
+use crate::values::text::Sensitive;
 
 /// Why a choice of security questions is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,55 @@ pub fn check_choice(
     }
 }
 
+/// Why an answer is too easy to guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeakAnswer {
+    /// It has fewer than [`MIN_ANSWER_LENGTH`] letters and digits.
+    TooShort,
+    /// It is also the answer to an earlier question.
+    Repeated,
+    /// It is the question or a word of it.
+    InQuestion,
+}
+
+impl WeakAnswer {
+    /// Returns the reason as a phrase that follows the field's name.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::TooShort => "must have at least three letters or digits",
+            Self::Repeated => "must be different from your other answers",
+            Self::InQuestion => "must not be a word of the question",
+        }
+    }
+}
+
+/// The minimum length of an answer, in letters and digits.
+pub const MIN_ANSWER_LENGTH: usize = 3;
+
+/// Returns what is wrong with each new answer, in order (ME-04, BL-11). Answers are in the form in which
+/// they are compared.
+pub fn weak_answers(answers: &[(&str, &Sensitive)]) -> Vec<Option<WeakAnswer>> {
+    let weakness = |i: usize, question: &str, answer: &str| {
+        let is_word = |word: &str| folding::letters(word) == answer;
+        if answer.chars().count() < MIN_ANSWER_LENGTH {
+            Some(WeakAnswer::TooShort)
+        } else if is_word(question) || question.split_whitespace().any(is_word) {
+            Some(WeakAnswer::InQuestion)
+        } else if answers[..i]
+            .iter()
+            .any(|(_, other)| other.expose() == answer)
+        {
+            Some(WeakAnswer::Repeated)
+        } else {
+            None
+        }
+    };
+    let answers = answers.iter().enumerate();
+    answers
+        .map(|(i, (question, answer))| weakness(i, question, answer.expose()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::InvalidChoice::{NotOffered, Repeated, WrongCount};
@@ -76,5 +127,30 @@ mod tests {
         ] {
             assert_eq!(check_choice(chosen, &policy), expected, "{chosen:?}");
         }
+    }
+    #[test]
+    fn me_04_an_answer_is_long_enough_and_neither_repeated_nor_in_the_question() {
+        let weak = |answers: &[(&str, &str)]| {
+            let answers: Vec<_> = answers
+                .iter()
+                .map(|(q, a)| (*q, Sensitive::new(*a)))
+                .collect();
+            let answers: Vec<_> = answers.iter().map(|(q, a)| (*q, a)).collect();
+            weak_answers(&answers)
+        };
+        let (pet, car) = ("What was your first pet?", "What was your first car?");
+        assert_eq!(weak(&[(pet, "biscuit"), (car, "beetle")]), [None, None]);
+        assert_eq!(
+            weak(&[(pet, "a"), (car, "a")]),
+            [Some(WeakAnswer::TooShort), Some(WeakAnswer::TooShort)]
+        );
+        assert_eq!(
+            weak(&[(pet, "biscuit"), (car, "biscuit")]),
+            [None, Some(WeakAnswer::Repeated)]
+        );
+        assert_eq!(
+            weak(&[(pet, "pet"), (car, "whatwasyourfirstcar")]),
+            [Some(WeakAnswer::InQuestion), Some(WeakAnswer::InQuestion)]
+        );
     }
 }

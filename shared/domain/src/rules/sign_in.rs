@@ -1,5 +1,7 @@
 //! Starting and ending sessions (AG-14, BA-04, BA-05).
 
+use strum::IntoStaticStr;
+
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{MailText, mail};
 use crate::rules::context::Context;
@@ -9,23 +11,14 @@ use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::session::{Session, Token, TokenKind};
 use crate::values::ids::OrganizationId;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The username is unknown, the account is deleted or has no password yet, or the password is
     /// wrong. The response is the same for all (BA-05).
     Failed,
     /// The password is correct, but the account is disabled (BA-04).
     Disabled,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Disabled => "disabled",
-        }
-    }
 }
 
 /// A new session.
@@ -36,25 +29,14 @@ pub struct SignedIn {
     pub decision: Decision,
 }
 
-/// The result of checking the password.
-#[derive(Debug, Clone)]
-pub enum Checked {
-    /// The password is wrong, or there was none to compare it with.
-    Wrong,
-    /// The password is correct.
-    Right {
-        /// The password hashed with the current parameters, if the stored hash uses older ones.
-        rehashed: Option<PasswordHash>,
-    },
-}
-
-/// Starts a session for the account's owner.
+/// Starts a session for the account's owner, whose password was correct. `rehashed` is the password hashed
+/// with the current parameters, if the stored hash uses older ones.
 ///
 /// # Errors
 /// [`Refusal`]. Both take the same amount of work.
 pub fn sign_in(
-    account: Option<&Account>,
-    checked: Checked,
+    account: &Account,
+    rehashed: Option<PasswordHash>,
     attempts: AttemptKey,
     arrival: &Arrival<'_>,
     context: Context<'_>,
@@ -64,9 +46,6 @@ pub fn sign_in(
         origin,
         rng,
     } = context;
-    let (Some(account), Checked::Right { rehashed }) = (account, checked) else {
-        return Err(Refusal::Failed);
-    };
     match account.status {
         Status::Active => {}
         Status::Disabled => return Err(Refusal::Disabled),
@@ -176,7 +155,8 @@ pub fn sign_out(session: &Session, context: Context<'_>) -> Decision {
     Decision::recording(audit).change(Change::EndSession(session.clone()))
 }
 
-/// Changes the password, ends all other sessions and notifies the user (AG-02, EX-09, UX-05).
+/// Changes the password, ends all other sessions and every other way in, and notifies the user
+/// (AG-02, EX-09, UX-05, SE-01).
 ///
 /// The current session moves to the account's new epoch. It is returned with the account.
 pub fn change_password(

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::IntoStaticStr;
 
 use crate::policy::Policy;
 use crate::state::membership::Membership;
@@ -38,8 +39,9 @@ impl std::fmt::Debug for PasswordHash {
 }
 
 /// The lifecycle state of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Status {
     /// The account can sign in.
     Active,
@@ -47,17 +49,6 @@ pub enum Status {
     Disabled,
     /// The account can't be used or reinstated (AG-10, BA-06).
     Deleted,
-}
-
-impl Status {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Deleted => "deleted",
-        }
-    }
 }
 
 /// A password with its history.
@@ -84,6 +75,10 @@ pub struct PendingEmail {
     pub email: Email,
     /// The digest of the token that was sent to the address.
     pub token: String,
+    /// The digest of the token that was sent to the old address, with which its owner cancels the
+    /// change without signing in (SE-01).
+    #[serde(default)]
+    pub cancellation: String,
     pub expires_at: Timestamp,
 }
 
@@ -95,8 +90,11 @@ pub struct Undeliverable {
 }
 
 /// Why emails don't reach an address, in order of severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum UndeliverableKind {
     /// The recipient marked an email as spam.
     Complained,
@@ -105,17 +103,6 @@ pub enum UndeliverableKind {
     /// The receiving mail server reported that the address doesn't exist. No further email is sent
     /// to it.
     Bounced,
-}
-
-impl UndeliverableKind {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Complained => "complained",
-            Self::Refused => "refused",
-            Self::Bounced => "bounced",
-        }
-    }
 }
 
 /// A link that a user saved in the profile (BL-11).
@@ -244,8 +231,7 @@ impl Account {
         self.must_choose_username = false;
     }
 
-    /// Sets the password, adds the old one to the history, invalidates a reset link and ends all
-    /// sessions.
+    /// Sets the password, adds the old one to the history and ends every other way in (SE-01).
     pub fn set_password(&mut self, hash: PasswordHash, policy: &Policy, now: Timestamp) {
         let history = policy.password.history.map_or(0, |n| n.get() as usize);
         let old = self.password.replace(Password {
@@ -255,8 +241,7 @@ impl Account {
         });
         self.former_passwords.splice(0..0, old.map(|p| p.hash));
         self.former_passwords.truncate(history);
-        self.reset = None;
-        self.end_sessions();
+        self.end_other_access();
     }
 
     /// Returns the passwords that can't be chosen: the current one and the history (UX-10).
@@ -267,11 +252,12 @@ impl Account {
             .chain(&self.former_passwords)
     }
 
-    /// Disables the account. Its sessions end at their next request (BA-01, UX-04).
+    /// Disables the account and ends every way in, so that reinstating it revives none (BA-01,
+    /// UX-04, SE-01).
     pub fn disable(&mut self, now: Timestamp) {
         self.status = Status::Disabled;
         self.status_since = Some(now);
-        self.end_sessions();
+        self.end_other_access();
     }
 
     /// Reinstates the account. The idle limits count from now (BA-06, UX-02).
@@ -313,6 +299,16 @@ impl Account {
             self.delete();
         }
         deleted
+    }
+
+    /// Ends every way into the account besides its password: its sessions, a reset link, and a
+    /// change of email address that is not confirmed, with both of its links (SE-01; OWASP ASVS
+    /// 5.0, 7.4.3). A new way in, such as a trusted device, ends here too. Factors that the owner
+    /// proves with, such as security answers, are cleared only by the help desk.
+    pub fn end_other_access(&mut self) {
+        self.reset = None;
+        self.pending_email = None;
+        self.end_sessions();
     }
 
     /// Ends all sessions at their next request (UX-04).

@@ -20,6 +20,8 @@ pub enum Action {
     RegisterFurther,
     /// A user registered again in a campaign (AG-13).
     RegisterAgain,
+    /// A person repeated a completed registration with the right password and got the same response.
+    RepeatRegistration,
     /// A person registered through an invitation.
     AcceptInvitation,
     Invite,
@@ -65,8 +67,12 @@ pub enum Action {
     AskEmailChange,
     /// A user confirmed a new email address.
     ChangeEmail,
+    /// A user canceled a change of email address that was not confirmed.
+    CancelEmailChange,
     /// Emails to an account's address were found undeliverable.
     MarkUndeliverable,
+    /// A PIN letter was found unprintable.
+    MarkLetterNotPrinted,
     SendFeedback,
     /// The scheduler warned a user that the account will be disabled or deleted.
     WarnIdle,
@@ -84,6 +90,8 @@ pub enum Action {
     LookAtAccount,
     /// The help desk reset the counters of failed attempts.
     UnlockUser,
+    /// The help desk ended every way into an account that someone else may have used (SE-01).
+    SecureUser,
     /// The help desk changed a username.
     RenameUser,
     /// A user chose a username in a campaign (ME-10).
@@ -117,6 +125,8 @@ pub enum Action {
     FollowRecord,
     /// A provider was notified that it can register (EX-06).
     NotifyProvider,
+    /// An email was not sent, because its recipient or sender reached a daily limit (SE-06).
+    SendEmail,
 }
 
 /// Writes the name by which it is stored, searched for and exported.

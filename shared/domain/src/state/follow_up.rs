@@ -2,14 +2,18 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::policy::Role;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::text::Email;
 
 /// The purpose of a follow-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum FollowUpKind {
     /// Notify administrators of scheduled actions on their users.
     AdminNotice,
@@ -21,15 +25,6 @@ pub enum FollowUpKind {
 
 impl FollowUpKind {
     pub const ALL: [Self; 3] = [Self::AdminNotice, Self::Backup, Self::Review];
-
-    /// Returns the name used in keys and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AdminNotice => "admin_notice",
-            Self::Backup => "backup",
-            Self::Review => "review",
-        }
-    }
 }
 
 /// A scheduled check of an organization.
@@ -62,7 +57,10 @@ pub struct AdminNotice {
 /// An administrator who can act for an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manager {
+    pub account: AccountId,
     pub role: Role,
+    /// The last day of access, if it ends (UX-07).
+    pub end_date: Option<Date>,
     pub name: String,
     pub email: Email,
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::IntoStaticStr;
 
 use crate::policy::Role;
 use crate::values::ids::{AccountId, InvitationId, OrganizationId, PortalId};
@@ -40,12 +41,11 @@ pub struct Invitation {
     pub role: Role,
     /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
-    /// The administrator who sent it.
+    /// The administrator who last sent it. Their standing is what the invitation is worth when it
+    /// is accepted (SE-02).
     pub invited_by: AccountId,
     /// The name of that administrator.
     pub inviter: String,
-    /// The address notified when the invitation is accepted (AG-08).
-    pub inviter_email: Email,
     /// The digest of the only valid token.
     pub token: String,
     pub sent_at: Timestamp,
@@ -56,25 +56,14 @@ pub struct Invitation {
 }
 
 /// The status of an invitation at a given time, as shown to administrators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum InvitationStatus {
     Pending,
     Expired,
     Accepted,
     Revoked,
-}
-
-impl InvitationStatus {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Expired => "expired",
-            Self::Accepted => "accepted",
-            Self::Revoked => "revoked",
-        }
-    }
 }
 
 impl Invitation {

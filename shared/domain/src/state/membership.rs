@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::policy::{Agreement, Policy, Role};
 use crate::state::record::{Mac, RecordKey};
@@ -25,6 +26,9 @@ pub struct Issue {
     pub carried_by: MessageId,
     /// Whether the letter goes to another country (ME-08).
     pub abroad: bool,
+    /// When printing the letter failed, because its text or address does not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_printed_at: Option<Timestamp>,
 }
 
 /// A step that has to be completed before a membership gives access.
@@ -63,6 +67,10 @@ pub struct Membership {
     /// The last day of access, in the portal's time zone (UX-07); `None` if it doesn't end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_date: Option<Date>,
+    /// The administrator who invited the user or changed their role, if another one has to approve it
+    /// (UX-12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_by: Option<AccountId>,
     /// The latest confirmation in an access review (EX-11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmation>,
@@ -104,6 +112,7 @@ impl Membership {
             services: BTreeSet::new(),
             group_codes: BTreeSet::new(),
             joined_at: now,
+            granted_by: None,
             confirmed: None,
             registered_again_at: None,
             end_date: None,
@@ -150,8 +159,9 @@ impl Membership {
 }
 
 /// The progress of a registration, as shown to administrators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Registration {
     /// The user has to enter a PIN or registration code (BL-02).
     Pending,
@@ -160,18 +170,6 @@ pub enum Registration {
     Registered,
     /// The plan record on which the membership is based has ended.
     RecordEnded,
-}
-
-impl Registration {
-    /// Returns the name used in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::Registered => "registered",
-            Self::RecordEnded => "record_ended",
-        }
-    }
 }
 
 /// The delivery status of a PIN letter (ME-08).
@@ -184,6 +182,8 @@ pub struct LetterStatus {
     pub arrives_by: Date,
     /// Whether that day has passed. The address on record should then be checked.
     pub overdue: bool,
+    /// Whether the letter could not be printed, so that none will arrive.
+    pub not_printed: bool,
 }
 
 impl LetterStatus {
@@ -202,7 +202,19 @@ impl LetterStatus {
             arrives_from: policy.business_day_after(issued_on, span.from),
             arrives_by,
             overdue: policy.today(now) > arrives_by,
+            not_printed: issue.not_printed_at.is_some(),
         })
+    }
+
+    /// Returns the name used in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self {
+                not_printed: true, ..
+            } => "not_printed",
+            Self { overdue: true, .. } => "overdue",
+            _ => "posted",
+        }
     }
 }
 

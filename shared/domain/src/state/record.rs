@@ -62,10 +62,10 @@ impl RecordKey {
         format!(
             "{}/{}/{}/{}/{}",
             self.plan,
-            self.kind.as_str(),
+            self.kind.into_str(),
             self.number,
             self.person,
-            fact.as_str()
+            fact.into_str()
         )
     }
 }
@@ -113,6 +113,9 @@ pub struct PlanRecord {
     pub ended: bool,
     /// Whether the plan still has to send the letter that invites registration (EX-06).
     pub to_notify: bool,
+    /// Increases with each feed that changes or ends the record. A registration is committed only with
+    /// the version that it was decided on.
+    pub version: u64,
 }
 
 /// The registrations with a record on one portal: one organization, however it was registered, or
@@ -174,7 +177,8 @@ impl PlanRecord {
     }
 }
 
-/// Returns the record that the entered facts match, if any (AG-06, ME-01, ME-11).
+/// Returns the record that the entered facts match, if any (AG-06, ME-01, ME-11). The first name
+/// decides between several; if it is the same for two of them, none is returned.
 ///
 /// `verify` compares an entered fact with a stored MAC in a context.
 pub fn find<'a>(
@@ -188,15 +192,24 @@ pub fn find<'a>(
         .collect();
     match matching.as_slice() {
         [one] => Some(one),
-        several => several.iter().copied().find(|r| {
-            r.facts.get(&Fact::FirstName).is_some_and(|code| {
-                verify(
-                    code,
-                    &r.key.context(Fact::FirstName),
-                    &verification.first_name,
-                )
-            })
-        }),
+        several => {
+            let named: Vec<_> = several
+                .iter()
+                .filter(|r| {
+                    r.facts.get(&Fact::FirstName).is_some_and(|code| {
+                        verify(
+                            code,
+                            &r.key.context(Fact::FirstName),
+                            &verification.first_name,
+                        )
+                    })
+                })
+                .collect();
+            match named.as_slice() {
+                [one] => Some(one),
+                _ => None,
+            }
+        }
     }
 }
 

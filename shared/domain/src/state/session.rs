@@ -36,6 +36,8 @@ pub enum TokenKind {
     VouchedReset,
     /// The confirmation of a new email address. The locator is the account.
     Email,
+    /// The cancellation of a change of email address. The locator is the account.
+    EmailCancellation,
 }
 
 impl TokenKind {
@@ -46,6 +48,7 @@ impl TokenKind {
             Self::Reset => "vr",
             Self::VouchedReset => "vh",
             Self::Email => "ve",
+            Self::EmailCancellation => "vc",
         }
     }
 }

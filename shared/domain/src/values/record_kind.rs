@@ -2,11 +2,16 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
+use crate::values::folding;
 use crate::values::text::{self, Invalid, Sensitive};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum RecordKind {
     /// A person covered by the plan: a subscriber or a dependent.
     Member,
@@ -20,16 +25,6 @@ pub enum RecordKind {
 
 impl RecordKind {
     pub const ALL: [Self; 4] = [Self::Member, Self::Agent, Self::Group, Self::Provider];
-
-    /// Returns the name used in policies, feeds and keys.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Member => "member",
-            Self::Agent => "agent",
-            Self::Group => "group",
-            Self::Provider => "provider",
-        }
-    }
 
     /// Returns the name, in the API and in feeds, of the number that identifies such a record.
     pub const fn number_field(self) -> &'static str {
@@ -69,8 +64,11 @@ impl RecordKind {
 }
 
 /// A fact in a plan record that verifies a person's identity. Only its keyed MAC is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Fact {
     /// The subscriber's last name, also in a dependent's record (ME-11).
     SubscriberLastName,
@@ -96,19 +94,6 @@ impl Fact {
         Self::TaxId,
     ];
 
-    /// Returns the name used in the API and in policies.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SubscriberLastName => "subscriber_last_name",
-            Self::FirstName => "first_name",
-            Self::LastName => "last_name",
-            Self::DateOfBirth => "date_of_birth",
-            Self::SsnLast4 => "ssn_last4",
-            Self::TaxIdLast4 => "tax_id_last4",
-            Self::TaxId => "tax_id",
-        }
-    }
-
     /// Parses a fact that a person entered or a feed contains into the normalized form that is
     /// compared.
     ///
@@ -117,11 +102,11 @@ impl Fact {
     pub fn parse(self, text: &str) -> Result<Sensitive, Invalid> {
         match self {
             Self::SubscriberLastName | Self::FirstName | Self::LastName => {
-                let comparable = text::comparable(text::NamePart::parse(text)?.as_str());
-                if comparable.is_empty() {
+                let name = folding::name(text::NamePart::parse(text)?.as_str());
+                if name.is_empty() {
                     return Err(Invalid::new("must contain a letter"));
                 }
-                Ok(Sensitive::new(comparable))
+                Ok(Sensitive::new(name))
             }
             Self::DateOfBirth => text
                 .trim()

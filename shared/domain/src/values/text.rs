@@ -1,12 +1,15 @@
 //! Parsed user input. A value of these types is always normalized, within its length limit and
 //! valid.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
+
+use crate::values::folding;
 
 /// Why a field is invalid, as a phrase that follows the field's name: "must be …".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,15 +85,48 @@ fn line(text: &str, longest: usize) -> Result<String, Invalid> {
     Ok(text)
 }
 
-/// Returns true for control characters and for format characters that hide text or change its
-/// direction.
+/// Returns true for control characters, and for characters that are invisible or change the direction
+/// of text: the Default_Ignorable_Code_Point property of Unicode, line separators, interlinear
+/// annotation and the blank Braille pattern.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Parses a line that must be legible, such as a name.
+fn named_line(text: &str, longest: usize) -> Result<String, Invalid> {
+    let text = line(text, longest)?;
+    if folding::letters(&text).is_empty() {
+        return Err(Invalid::new("must contain a letter or digit"));
+    }
+    Ok(text)
 }
 
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $longest:expr) => {
+        text_type!($(#[$doc])* $name, $longest, line);
+    };
+    ($(#[$doc:meta])* $name:ident, $longest:expr, $parse:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -103,7 +139,7 @@ macro_rules! text_type {
             /// [`Invalid`] if the text is empty, too long, or contains control or invisible
             /// characters.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
-                line(text, $longest).map(Self)
+                $parse(text, $longest).map(Self)
             }
 
             pub fn as_str(&self) -> &str {
@@ -127,18 +163,47 @@ macro_rules! text_type {
 
 text_type!(
     /// One part of a person's name, at most 60 characters.
-    NamePart, 60
+    NamePart, 60, named_line
 );
 text_type!(
     /// The name of an organization, at most 120 characters.
-    OrganizationName, 120
+    OrganizationName, 120, named_line
 );
 text_type!(
     /// The answer to a security or hint question, at most 100 characters.
     Answer, 100
 );
 
-/// The reason that a help desk agent gives for an action: one line of 5 to 300 characters (UX-12).
+impl NamePart {
+    /// Parses a name that a person entered. Names are shown in emails that the plan sends to others, so
+    /// they can't carry a link or an address (SE-06).
+    ///
+    /// # Errors
+    /// [`Invalid`] with the rule that the name breaks.
+    pub fn parse_entered(text: &str) -> Result<Self, Invalid> {
+        let name = Self::parse(text)?;
+        if reads_as_link(name.as_str()) {
+            return Err(Invalid::new(
+                "must not contain a web or email address; if a name has a period, put a space after it",
+            ));
+        }
+        Ok(name)
+    }
+}
+
+/// Returns whether an email program could turn a part of a text into a link: a colon or `@`, or a
+/// period between letters as in a domain, in any Unicode form.
+fn reads_as_link(text: &str) -> bool {
+    let text: Vec<char> = text.nfkc().collect();
+    let is_domain = |around: &[char]| {
+        matches!(around, [before, '.' | '\u{3002}' | '\u{fe12}', after, next]
+            if before.is_alphanumeric() && after.is_alphanumeric() && next.is_alphanumeric())
+    };
+    text.contains(&':') || text.contains(&'@') || text.windows(4).any(is_domain)
+}
+
+/// The reason that a help desk agent gives for an action: one line of 5 to 300 characters that says
+/// something (UX-12).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Reason(String);
@@ -152,6 +217,10 @@ impl Reason {
         let text = line(text, 300)?;
         if text.chars().count() < 5 {
             return Err(Invalid::new("must be at least 5 characters long"));
+        }
+        let different: BTreeSet<char> = folding::letters(&text).chars().collect();
+        if different.len() < 3 {
+            return Err(Invalid::new("must say in words why"));
         }
         Ok(Self(text))
     }
@@ -171,17 +240,8 @@ impl Answer {
     /// Returns the form in which answers are compared: without case, accents, spaces and
     /// punctuation.
     pub fn comparable(&self) -> Sensitive {
-        Sensitive::new(comparable(&self.0))
+        Sensitive::new(folding::letters(&self.0))
     }
-}
-
-/// Removes case, accents, spaces and punctuation, so that `O'Brien`, `OBRIEN` and `o brien` are the
-/// same name. Entries match the plan records in this form (AG-06, ME-01).
-pub fn comparable(text: &str) -> String {
-    text.nfkd()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -328,6 +388,19 @@ impl Email {
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
+
+    /// Returns the key of the mailbox that receives the email: lowercase, without the tag. It
+    /// recognizes a person who was removed (AG-10), and never makes two addresses one (EX-08).
+    pub fn mailbox_key(&self) -> String {
+        let key = self.key();
+        match key.rsplit_once('@') {
+            Some((local, domain)) => {
+                let mailbox = local.split('+').next().filter(|name| !name.is_empty());
+                format!("{}@{domain}", mailbox.unwrap_or(local))
+            }
+            None => key,
+        }
+    }
 }
 
 impl fmt::Display for Email {
@@ -376,8 +449,8 @@ pub fn plan_number(text: &str) -> Result<String, Invalid> {
 /// A mailing address. Lines are printed as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostalAddress {
-    /// The recipient, printed on the first line.
-    pub addressee: AddressLine,
+    /// The recipient, printed first.
+    pub addressee: Addressee,
     /// Street and number, P.O. Box or equivalent: one to three lines.
     pub lines: Vec<AddressLine>,
     pub city: AddressLine,
@@ -388,6 +461,10 @@ pub struct PostalAddress {
     pub country: Country,
 }
 
+text_type!(
+    /// The recipient of a letter: the name of a person or an organization, at most 121 characters.
+    Addressee, 121, named_line
+);
 text_type!(
     /// One line of a postal address, at most 60 characters.
     AddressLine, 60
@@ -448,16 +525,48 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_are_compared_without_case_accents_and_punctuation() {
-        for (a, b) in [
-            ("O'Brien", "obrien"),
-            ("Müller", "MULLER"),
-            ("de la Cruz", "Delacruz"),
-            ("Núñez-Díaz", "nunez diaz"),
+    fn names_are_visible_and_carry_no_links() {
+        for name in [
+            "Zoë",
+            "O'Brien",
+            "J. R.",
+            "St. John",
+            "J.R.R.",
+            "de la Cruz-Díaz, Jr.",
+            "李偉",
+            "김",
+            "No. 1",
         ] {
-            assert_eq!(comparable(a), comparable(b), "{a} {b}");
+            assert!(NamePart::parse_entered(name).is_ok(), "{name}");
         }
-        assert_ne!(comparable("Meyer"), comparable("Meier"));
+        for name in [
+            "\u{3164}",
+            "\u{2800}",
+            "\u{200b}",
+            "\u{fe0f}",
+            "\u{34f}",
+            "\u{115f}\u{1160}",
+            "\u{ffa0}",
+            "\u{e0041}",
+            "...",
+            "--",
+            "https://evil.example",
+            "Claim at evil.com",
+            "evil.co/x",
+            "www.evil.com",
+            "evil\u{ff0e}com",
+            "evil\u{3002}com",
+            "me@evil.com",
+            "javascript:x",
+            "evil\u{ff1a}8080",
+            "t.co",
+        ] {
+            assert!(NamePart::parse_entered(name).is_err(), "{name:?}");
+        }
+        for reason in [".....", "-----", "aaaaa", "     x", "1111111"] {
+            assert!(Reason::parse(reason).is_err(), "{reason}");
+        }
+        assert!(Reason::parse("The owner called").is_ok());
     }
 
     #[test]
@@ -508,6 +617,16 @@ mod tests {
             Email::parse("n+t@e.com").unwrap().key(),
             Email::parse("n@e.com").unwrap().key()
         );
+        for (address, mailbox) in [
+            ("name@example.com", "name@example.com"),
+            ("Name+Tag@Example.com", "name@example.com"),
+            ("name+one+two@example.com", "name@example.com"),
+            ("name+@example.com", "name@example.com"),
+            ("+tag@example.com", "+tag@example.com"),
+        ] {
+            let key = Email::parse(address).unwrap().mailbox_key();
+            assert_eq!(key, mailbox, "{address}");
+        }
         assert_eq!(
             Email::parse("N@E.com").unwrap().key(),
             Email::parse("n@e.COM").unwrap().key()

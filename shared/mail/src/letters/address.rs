@@ -72,12 +72,12 @@ fn is_domestic(country: &Country, home: &Country) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vestibule_domain::values::text::AddressLine;
+    use vestibule_domain::values::text::{AddressLine, Addressee};
 
     fn printed(town: &str, region: &str, code: &str, country: &str) -> Vec<String> {
         let line = |text: &str| AddressLine::parse(text).unwrap();
         let address = PostalAddress {
-            addressee: line("Ada Byron"),
+            addressee: Addressee::parse("Ada Byron").unwrap(),
             lines: vec![line("1 Main St")],
             city: line(town),
             region: AddressLine::parse(region).ok(),

@@ -2,7 +2,7 @@
 //! embedded (SIL Open Font License, `fonts/OFL.txt`). A PDF contains only the glyphs it uses.
 
 use std::io::Read;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use flate2::read::GzDecoder;
 use krilla::text::{Font, GlyphId, KrillaGlyph};
@@ -20,9 +20,9 @@ pub(super) enum Weight {
     Bold,
 }
 
-/// A font, read once per process.
+/// The glyphs of a font and their widths, read once per process.
 struct Face {
-    font: Font,
+    file: &'static [u8],
     glyphs: Charmap<'static>,
     /// As a fraction of the font size.
     metrics: GlyphMetrics<'static>,
@@ -37,7 +37,7 @@ impl Face {
         let file: &'static [u8] = unpacked.leak();
         let read = FontRef::new(file).ok()?;
         Some(Self {
-            font: Font::new(file.into(), 0)?,
+            file,
             glyphs: read.charmap(),
             metrics: read.glyph_metrics(Size::new(1.0), LocationRef::default()),
         })
@@ -57,7 +57,14 @@ impl Weight {
     }
 
     pub(super) fn font(self) -> Option<Font> {
-        Some(self.face()?.font.clone())
+        static FONTS: [OnceLock<Option<Font>>; 2] = [const { OnceLock::new() }; 2];
+        let [regular, bold] = &FONTS;
+        let font = match self {
+            Self::Regular => regular,
+            Self::Bold => bold,
+        };
+        let read = || Font::new(self.face()?.file.into(), 0);
+        font.get_or_init(read).clone()
     }
 
     /// Returns whether the font has a glyph for a character.

@@ -12,9 +12,13 @@ mod pin;
 use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::{Line, Policy};
 
+use vestibule_domain::values::folding;
+use vestibule_domain::values::text::PostalAddress;
+
 pub use page::{Page, PdfError, Unprintable, pdf};
 
 use crate::words::{day, one_line};
+use font::Weight;
 
 /// Returns the kind of a letter for the lists that accompany printed letters.
 pub const fn kind(letter: &Letter) -> &'static str {
@@ -36,20 +40,29 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
             organization,
             pin,
             expires_on,
-        } => (
-            greeting,
-            pin::content(organization.as_deref(), pin, *expires_on, policy),
-        ),
+            account: _,
+        } => {
+            let organization = organization.as_deref().map(printable);
+            (
+                greeting,
+                pin::content(organization.as_deref(), pin, *expires_on, policy),
+            )
+        }
         LetterText::Notification {
             organization,
             registration_type,
             provider_id,
         } => (
             organization,
-            notification::content(organization, registration_type, provider_id, policy),
+            notification::content(
+                &printable(organization),
+                registration_type,
+                provider_id,
+                policy,
+            ),
         ),
     };
-    let greeting = match one_line(greeting) {
+    let greeting = match one_line(&printable(greeting)) {
         name if name.is_empty() => "Hello,".to_owned(),
         name => format!("Dear {name},"),
     };
@@ -73,7 +86,7 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
         paper: page::Paper::usual_in(home),
         from,
         dated: day(letter.dated),
-        to: address::lines(&letter.to, home),
+        to: to_lines(&letter.to, policy),
         greeting,
         closing: ["Sincerely,", desk.name.as_str(), policy.plan.name.as_str()],
         footer: [
@@ -84,4 +97,38 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
         content: &content,
     }
     .page()
+}
+
+/// Checks that an address fits in the window of the envelope and that all of its characters can be
+/// printed, before it is saved.
+///
+/// # Errors
+/// [`Unprintable`] if a letter could not be printed.
+pub fn check_address(address: &PostalAddress, policy: &Policy) -> Result<(), Unprintable> {
+    let paper = page::Paper::usual_in(&policy.plan.home_country.0);
+    page::check_address(&to_lines(address, policy), paper)
+}
+
+/// Returns the lines of an address as they are printed.
+fn to_lines(address: &PostalAddress, policy: &Policy) -> Vec<String> {
+    let lines = address::lines(address, &policy.plan.home_country.0);
+    lines
+        .iter()
+        .map(|line| one_line(&printable(line)))
+        .collect()
+}
+
+/// Transliterates the letters that the font does not have, such as those of Chinese and Arabic names.
+fn printable(text: &str) -> String {
+    let mut printed = String::with_capacity(text.len());
+    for c in text.chars() {
+        let is_printable = Weight::Regular.has(c) && Weight::Bold.has(c);
+        let starts_word =
+            printed.ends_with(|last: char| !last.is_alphanumeric()) || printed.is_empty();
+        match folding::in_ascii(c, starts_word).filter(|_| !is_printable) {
+            Some(ascii) => printed.push_str(&ascii),
+            None => printed.push(c),
+        }
+    }
+    printed
 }

@@ -197,20 +197,9 @@ impl Layout<'_> {
             self.dated.clone(),
         );
 
-        let widest = self
-            .to
-            .iter()
-            .map(|l| Weight::Regular.width(l, 0.0))
-            .fold(0.0, f32::max);
-        let lines = self.to.len() as f32;
-        let size = (paper.address_width / widest.max(1.0))
-            .min(paper.address_height / lines / ADDRESS_LEADING)
-            .min(10.0);
-        if size < SMALLEST_ADDRESS {
-            return Err(Unprintable::TooLong);
-        }
+        let (size, to) = paper.fit(&self.to).ok_or(Unprintable::TooLong)?;
         let leading = size * ADDRESS_LEADING;
-        let mut y = paper.address_bottom - lines * leading;
+        let mut y = paper.address_bottom - to.len() as f32 * leading;
         if paper.sender_in_window {
             pen.run(
                 paper.left,
@@ -220,8 +209,8 @@ impl Layout<'_> {
                 one_line(&self.from.join(" · ")),
             );
         }
-        for line in &self.to {
-            pen.run(paper.left, y, Weight::Regular, size, line.clone());
+        for line in to {
+            pen.run(paper.left, y, Weight::Regular, size, line);
             y += leading;
         }
         Ok(())
@@ -306,8 +295,73 @@ impl Layout<'_> {
 /// The height of an address line, as a fraction of its font size.
 const ADDRESS_LEADING: f32 = 1.2;
 
-/// The smallest font size that can be read through a window.
-const SMALLEST_ADDRESS: f32 = 6.5;
+/// The font sizes of an address: the usual one, the smallest one that USPS recommends, and the smallest
+/// one that can be read through a window.
+const ADDRESS_SIZES: [f32; 3] = [10.0, 8.0, 6.5];
+
+impl Paper {
+    /// Returns the font size and the lines of an address that fit in the window; `None` if none do. Long
+    /// lines are broken between words when the type would otherwise become too small.
+    fn fit(&self, lines: &[String]) -> Option<(f32, Vec<String>)> {
+        let [usual, recommended, smallest] = ADDRESS_SIZES;
+        let widest = lines
+            .iter()
+            .map(|l| Weight::Regular.width(l, 0.0))
+            .fold(0.0, f32::max);
+        let tallest = |lines: usize| self.address_height / lines as f32 / ADDRESS_LEADING;
+        let whole = (self.address_width / widest.max(1.0))
+            .min(tallest(lines.len()))
+            .min(usual);
+        if whole >= recommended {
+            return Some((whole, lines.to_vec()));
+        }
+        let mut size = usual;
+        while size >= smallest {
+            let room = self.address_width / size;
+            let broken = lines.iter().map(|line| break_at_words(line, room));
+            if let Some(broken) = broken.collect::<Option<Vec<_>>>().map(|l| l.concat())
+                && size <= tallest(broken.len())
+            {
+                return Some((size, broken));
+            }
+            size -= 0.25;
+        }
+        (whole >= smallest).then(|| (whole, lines.to_vec()))
+    }
+}
+
+/// Breaks a line between words so that each part is at most `room` wide, as a multiple of the font size;
+/// `None` if a word is wider.
+fn break_at_words(line: &str, room: f32) -> Option<Vec<String>> {
+    let mut parts: Vec<String> = Vec::new();
+    for word in line.split(' ').filter(|w| !w.is_empty()) {
+        if Weight::Regular.width(word, 0.0) > room {
+            return None;
+        }
+        let longer = parts.last().map(|part| format!("{part} {word}"));
+        match (longer, parts.last_mut()) {
+            (Some(longer), Some(part)) if Weight::Regular.width(&longer, 0.0) <= room => {
+                *part = longer;
+            }
+            _ => parts.push(word.to_owned()),
+        }
+    }
+    Some(parts)
+}
+
+/// Checks that an address fits in the window and that the font has its characters.
+pub(super) fn check_address(lines: &[String], paper: &Paper) -> Result<(), Unprintable> {
+    paper.fit(lines).ok_or(Unprintable::TooLong)?;
+    let missing: BTreeSet<char> = lines
+        .iter()
+        .flat_map(|l| l.chars().filter(|c| !Weight::Regular.has(*c)))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Unprintable::NoGlyph(missing))
+    }
+}
 
 /// Places texts on a page.
 struct Pen {

@@ -18,6 +18,21 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
             None,
             true,
         ),
+        HelpDeskAct::Secured { answers_cleared } => {
+            let answers = if *answers_cleared {
+                " Your security questions were removed, so choose new ones in your profile afterward."
+            } else {
+                ""
+            };
+            (
+                format!("Your account on {portal} was secured"),
+                format!(
+                    "{desk} secured your account on {portal}: all sessions ended, and your old password no longer works. To choose a new password, use the link that {desk} sends you.{answers}"
+                ),
+                None,
+                false,
+            )
+        }
         HelpDeskAct::Reinstated => (
             format!("Your access to {portal} has been restored"),
             format!(

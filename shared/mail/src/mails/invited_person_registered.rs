@@ -1,18 +1,42 @@
-//! Notifies the administrator who sent an invitation that the person has registered (AG-08).
+//! Notifies the administrators of an organization that an invited person has registered (AG-08, SE-02).
 
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
 use crate::words::{help, page};
 
+pub(super) struct Registered<'a> {
+    pub organization: &'a str,
+    /// The administrator who sent the invitation, if it is not the reader.
+    pub inviter: Option<&'a str>,
+    pub person: &'a str,
+    pub username: &'a str,
+}
+
 pub(super) fn content(
-    organization: &str,
-    person: &str,
-    username: &str,
+    registered: &Registered<'_>,
     awaits_approval: bool,
     policy: &Policy,
 ) -> Content {
+    let Registered {
+        organization,
+        inviter,
+        person,
+        username,
+    } = registered;
     let portal = &policy.title;
+    let (registered, invited) = match inviter {
+        None => (
+            format!("{person}, whom you invited to join {organization}, registered on {portal}."),
+            "the person you invited".to_owned(),
+        ),
+        Some(inviter) => (
+            format!(
+                "{person} registered on {portal}. {inviter} invited this person to join {organization}."
+            ),
+            format!("the person whom {inviter} invited"),
+        ),
+    };
     let group_codes = policy.group_codes.from_records || !policy.group_codes.offered.is_empty();
     let assigned = match (policy.services.is_empty(), group_codes) {
         (false, true) => "assign services and group codes",
@@ -38,17 +62,15 @@ pub(super) fn content(
     Content::new(
         subject,
         vec![
-            Block::text(format!(
-                "{person}, whom you invited to join {organization}, registered on {portal}."
-            )),
-            Block::facts([("Name", person), ("Username", username)]),
+            Block::text(registered),
+            Block::facts([("Name", *person), ("Username", *username)]),
             Block::text(now),
             Block::link("Sign in", &page(policy, "/sign-in")),
             Block::text(format!(
-                "If this is not the person you invited, {not_invited}. If you need help, call {}.",
+                "If this is not {invited}, {not_invited}. If you need help, call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!("you invited this person to join {organization} on {portal}"),
+        format!("you manage the users of {organization} on {portal}"),
     )
 }

@@ -16,7 +16,9 @@ mod help_desk_acted;
 mod idle;
 mod invitation;
 mod invited_person_registered;
+mod letter_not_printed;
 mod letter_overdue;
+mod managed_user_changed;
 mod new_device;
 mod password_changed;
 mod password_expires;
@@ -128,16 +130,34 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         }
         MailText::InvitedPersonRegistered {
             organization,
+            inviter,
             person,
             username,
             awaits_approval,
-        } => invited_person_registered::content(
+        } => {
+            let registered = invited_person_registered::Registered {
+                organization,
+                inviter: inviter.as_deref(),
+                person,
+                username,
+            };
+            invited_person_registered::content(&registered, *awaits_approval, policy)
+        }
+        MailText::ManagedUserChanged {
             organization,
             person,
             username,
-            *awaits_approval,
-            policy,
-        ),
+            role,
+            event,
+        } => {
+            let user = managed_user_changed::ManagedUser {
+                organization,
+                person,
+                username,
+                role,
+            };
+            managed_user_changed::content(&user, event, policy)
+        }
         MailText::Approved {
             organization,
             services,
@@ -191,7 +211,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::ConfirmEmail { token, expires_on } => {
             confirm_email::content(token, *expires_on, policy)
         }
-        MailText::EmailChange { confirmed } => email_change::content(*confirmed, policy),
+        MailText::EmailChangeRequested { cancellation } => {
+            email_change::requested(cancellation, policy)
+        }
+        MailText::EmailChanged => email_change::changed(policy),
         MailText::Feedback {
             username,
             reply_to,
@@ -212,6 +235,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         } => idle::content((*since, *signed_in), *then, *on, policy),
         MailText::AccessEnded { last, whole } => access_ended::content(*last, *whole, policy),
         MailText::PasswordExpires { on, over } => password_expires::content(*on, *over, policy),
+        MailText::LetterNotPrinted => letter_not_printed::content(policy),
         MailText::LetterOverdue { arrives_by } => letter_overdue::content(*arrives_by, policy),
         MailText::UsersChanged {
             organization,

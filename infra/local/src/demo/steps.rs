@@ -64,7 +64,7 @@ impl fmt::Display for Differs {
 impl std::error::Error for Differs {}
 
 /// Runs and prints the steps of journeys.
-pub(super) struct Teller<'a, W> {
+pub(super) struct Demo<'a, W> {
     pub instance: &'a Instance,
     base: &'a str,
     out: &'a mut W,
@@ -83,7 +83,7 @@ pub(super) struct Call<'a> {
     pub body: Option<Value>,
 }
 
-impl<'a, W: Write> Teller<'a, W> {
+impl<'a, W: Write> Demo<'a, W> {
     pub fn new(instance: &'a Instance, base: &'a str, out: &'a mut W) -> Self {
         Self {
             instance,
@@ -153,11 +153,11 @@ impl<'a, W: Write> Teller<'a, W> {
         if let Some(body) = &body {
             self.json(body)?;
         }
-        let answer = client.send(method, path, body.as_ref()).await?;
-        self.answered(what, answer, expected).await
+        let response = client.send(method, path, body.as_ref()).await?;
+        self.check(what, response, expected).await
     }
 
-    /// Sends a request with a CSV file as the body, as [`Teller::call`] does.
+    /// Sends a request with a CSV file as the body, as [`Demo::call`] does.
     pub async fn file(
         &mut self,
         (client, portal, path): (&Client, &'static str, &str),
@@ -168,8 +168,8 @@ impl<'a, W: Write> Teller<'a, W> {
         self.lines(file)?;
         let request = client.request(Method::POST, path);
         let request = request.header("content-type", "text/csv");
-        let answer = client::execute(request.body(file.to_owned())).await?;
-        self.answered(what, answer, 200).await
+        let response = client::execute(request.body(file.to_owned())).await?;
+        self.check(what, response, 200).await
     }
 
     /// Prints the lines of a text.
@@ -180,29 +180,29 @@ impl<'a, W: Write> Teller<'a, W> {
         Ok(())
     }
 
-    async fn answered(
+    async fn check(
         &mut self,
         what: String,
-        answer: ApiResponse,
+        response: ApiResponse,
         expected: u16,
     ) -> Result<ApiResponse, StartError> {
-        let status = StatusCode::from_u16(answer.status)?;
+        let status = StatusCode::from_u16(response.status)?;
         let style = if status.is_success() { GOOD } else { REFUSED };
         writeln!(self.out, "   {style}→ {status}{style:#}")?;
-        match &answer.body {
-            Value::Null => self.lines(&answer.text)?,
+        match &response.body {
+            Value::Null => self.lines(&response.text)?,
             body => self.json(body)?,
         }
-        if answer.status != expected {
+        if response.status != expected {
             return Err(self.differs(
                 what,
                 format!("status {expected}"),
-                format!("status {} with {}", answer.status, answer.text),
+                format!("status {} with {}", response.status, response.text),
             ));
         }
         self.instance.settle().await?;
-        self.tell_post()?;
-        Ok(answer)
+        self.print_post()?;
+        Ok(response)
     }
 
     /// Signs a user in and checks the session's next step; empty if there must be none.
@@ -222,38 +222,38 @@ impl<'a, W: Write> Teller<'a, W> {
             path: "/sessions",
             body: Some(body),
         };
-        let answer = self.call(call, 201).await?;
-        self.expect(&answer, "/next_step", next_step)?;
-        Ok(client.with_token(answer.text_at("/token")))
+        let response = self.call(call, 201).await?;
+        self.expect(&response, "/next_step", next_step)?;
+        Ok(client.with_token(response.text_at("/token")))
     }
 
     /// Checks a field of a response.
     pub fn expect(
         &self,
-        answer: &ApiResponse,
+        response: &ApiResponse,
         pointer: &str,
         expected: &str,
     ) -> Result<(), StartError> {
-        let got = answer.text_at(pointer);
+        let got = response.text_at(pointer);
         if got == expected {
             return Ok(());
         }
         Err(self.differs(
             format!("the response's {pointer}"),
             format!("{expected:?}"),
-            format!("{got:?} in {}", answer.text),
+            format!("{got:?} in {}", response.text),
         ))
     }
 
     /// Checks that a response contains a text.
-    pub fn says(&self, answer: &ApiResponse, expected: &str) -> Result<(), StartError> {
-        if answer.text.contains(expected) {
+    pub fn contains(&self, response: &ApiResponse, expected: &str) -> Result<(), StartError> {
+        if response.text.contains(expected) {
             return Ok(());
         }
         Err(self.differs(
             "the response".into(),
             format!("a body that contains {expected:?}"),
-            answer.text.clone(),
+            response.text.clone(),
         ))
     }
 
@@ -315,7 +315,7 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Prints the new emails and letters.
-    fn tell_post(&mut self) -> Result<(), StartError> {
+    fn print_post(&mut self) -> Result<(), StartError> {
         let mails = self.instance.inbox.all();
         for mail in mails.iter().skip(self.told_mails) {
             self.mail(mail)?;

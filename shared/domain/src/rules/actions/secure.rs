@@ -1,0 +1,51 @@
+//! The help desk's answer to an account that someone else may have used (SE-01).
+
+use crate::decision::Decision;
+use crate::outbox::mail::HelpDeskAct;
+use crate::rules::actions::Refusal;
+use crate::rules::actions::authority::{Staff, Target};
+use crate::rules::context::Context;
+use crate::state::account::{Account, PasswordHash};
+use crate::state::audit::Action;
+
+/// What the help desk secures an account with.
+#[derive(Debug, Clone)]
+pub struct Securing {
+    /// The hash of a random password that nobody knows. It replaces the current one, which someone
+    /// else may know.
+    pub unknown_password: PasswordHash,
+    /// Whether to remove the security questions and the hint, whose answers someone else may have
+    /// set.
+    pub clears_answers: bool,
+}
+
+/// Ends every way into an account: the password no longer works, all sessions, reset links and
+/// pending changes of the email address end and, if the help desk says so, the security answers.
+/// The owner sets a new password with a link that the help desk sends separately, after it has
+/// checked the address on record.
+///
+/// # Errors
+/// [`Refusal`]. Nobody can use a disabled or deleted account.
+pub fn secure(
+    staff: Staff<'_>,
+    target: Target<'_>,
+    securing: Securing,
+    context: Context<'_>,
+) -> Result<(Account, Decision), Refusal> {
+    target.require_active()?;
+    let account = target.account;
+    let mut after = account.clone();
+    if account.password.is_some() {
+        after.set_password(securing.unknown_password, context.policy, context.now());
+    } else {
+        after.end_other_access();
+    }
+    let has_answers = !account.security_answers.is_empty() || account.hint.is_some();
+    let answers_cleared = securing.clears_answers && has_answers;
+    if answers_cleared {
+        after.security_answers.clear();
+        after.hint = None;
+    }
+    let act = HelpDeskAct::Secured { answers_cleared };
+    Ok(staff.change(account, after, Action::SecureUser, act, context))
+}
