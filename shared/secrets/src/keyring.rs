@@ -84,8 +84,6 @@ pub enum SystemMac {
     Entry,
     /// A seal of the audit trail.
     Seal,
-    /// The request whose response is kept for its `Idempotency-Key` (AP-01).
-    Response,
 }
 
 /// A data key wrapped by KMS; safe to store, useless without KMS.
@@ -281,7 +279,6 @@ impl Keyring {
         let purpose = match kind {
             SystemMac::Entry => Purpose::AuditEntry,
             SystemMac::Seal => Purpose::AuditSeal,
-            SystemMac::Response => Purpose::Response,
         };
         self.verify(mac, purpose, context, value)
     }
