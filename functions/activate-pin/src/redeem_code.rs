@@ -191,6 +191,14 @@ pub(crate) async fn redeem_code(
         });
     match decided {
         Ok(decision) => {
+            // The person's name and address are compared only after the code, so that a fault reveals nothing
+            // to others.
+            if let Some(account) = &account {
+                let mut fields = FieldErrors::default();
+                let given = &request.password;
+                credentials::new_password("password", given, account, &policy, &mut fields);
+                fields.into_result(Some(()))?;
+            }
             match app.commit(decision, &mut rng).await {
                 Ok(()) => {}
                 // Perhaps a duplicate request was committed first. Not tried again: the attempt was counted
