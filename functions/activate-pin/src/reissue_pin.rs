@@ -59,10 +59,17 @@ pub(crate) async fn reissue_pin(
         )
         .await?;
     if counted.allowed.is_none() {
-        return Err(Problem::too_many_attempts(
-            "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.",
-            policy,
-        ));
+        let desk = &policy.help_desk;
+        let is_awaited = !not_printed(&caller);
+        let detail = if is_awaited {
+            "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.".to_owned()
+        } else {
+            format!(
+                "We could not print your letter, so none is on its way. Call {} at {} ({}) to have your mailing address corrected.",
+                desk.name, desk.phone, desk.hours
+            )
+        };
+        return Err(Problem::too_many_attempts(&detail, policy));
     }
     let (app, caller) = (&app, &caller);
     let (_, account) = transact(
@@ -95,6 +102,14 @@ pub(crate) async fn reissue_pin(
         ..caller.clone()
     };
     Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
+}
+
+/// Returns whether the caller's letter could not be printed.
+fn not_printed(caller: &Caller) -> bool {
+    match caller.membership().map(|m| &m.pending_step) {
+        Some(PendingStep::Pin { issue }) => issue.not_printed_at.is_some(),
+        _ => false,
+    }
 }
 
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {
