@@ -180,7 +180,7 @@ pub(crate) async fn register(
                 id,
                 hash,
                 organization: organization.map(Box::new),
-                record,
+                record: record.map(Box::new),
             })
         },
         |found, rng| {
@@ -215,7 +215,7 @@ pub(crate) async fn register(
             };
             let context = Context::new(policy, origin, rng);
             Ok(
-                match rules::register(record.as_ref(), registration, context) {
+                match rules::register(record.as_deref(), registration, context) {
                     Ok(Registered { account, decision }) => {
                         let decision = decision.change(Change::ForgetAttempts(proven.attempts()));
                         (Some(Ok(account)), Some(decision))
@@ -253,7 +253,7 @@ enum Found {
         /// The organization that was already created from the record.
         organization: Option<Box<Existing>>,
         /// `None` if the record changed after it matched.
-        record: Option<PlanRecord>,
+        record: Option<Box<PlanRecord>>,
     },
     /// A duplicate of this request registered first. Contains the counter of attempts at the password.
     Registered(Box<Account>, AttemptKey),
