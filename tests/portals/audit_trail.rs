@@ -9,6 +9,7 @@ use vestibule_domain::values::ids::PortalId;
 use vestibule_store::seals::{Fault as Wrong, Verification};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, dental, group_principal, with};
 use vestibule_tests::{Item, World};
 
@@ -1320,7 +1321,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
         ("action=sign_in", "from"),
         ("user_id=x", "user_id"),
         ("organization_id=x", "organization_id"),
-        ("username=sam.lind", "username"),
+        ("username=%20", "username"),
         ("from=2026-11-24&to=2026-11-23", "to"),
         ("from=2026-11-23&cursor=AAAA", "cursor"),
         ("from=2026-11-23&limit=51", "limit"),
@@ -1387,4 +1388,81 @@ async fn ux_11_pages_of_many_days_of_a_portal_show_each_entry_once_in_order() {
     shown.sort();
     assert!(shown.len() > 5 * 6);
     assert_eq!(shown, lies);
+}
+
+/// The ids of the objects of an action that a search finds.
+async fn objects(by: &Person, path: &str) -> Vec<String> {
+    let found = get(by, path, 200).await;
+    let objects = found.items().iter().filter_map(|e| e["object"].as_str());
+    objects.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn ux_11_a_removed_user_is_found_by_the_username_they_had() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    world.staff(&ruth, "Sam", "user").await;
+    let id = ruth.finds("sam.lind").await;
+    let path = "/audit-events?username=Sam.Lind&action=approve_user";
+    assert_eq!(objects(&ruth, path).await, [id.clone()]);
+    ruth.delete(&format!("/users/{id}")).await.expect(204);
+    assert_eq!(objects(&ruth, path).await, [id.clone()]);
+    let removed = "/audit-events?username=sam.lind&action=remove_user";
+    assert_eq!(objects(&ruth, removed).await, [id.clone()]);
+    let file = get(
+        &ruth,
+        "/audit-events.csv?username=sam.lind&action=remove_user",
+        200,
+    )
+    .await;
+    assert_eq!(file.text.lines().count(), 2, "{}", file.text);
+
+    // Another user with the same username is found beside them.
+    let email = "samuel@blueheron.example";
+    let token = world.invite(&ruth, "Samuel", email, "user").await;
+    let body = World::acceptance(&token, "Samuel", email, "sam.lind");
+    world.on("group").accepts(body).await.expect(201);
+    let second = ruth.finds("sam.lind").await;
+    ruth.approves(&second).await.expect(200);
+    let mut both = vec![id, second];
+    both.reverse();
+    assert_eq!(objects(&ruth, path).await, both);
+
+    // Nobody else's organization is searched, and unknown usernames are found nowhere.
+    for name in ["nobody.lind", "dana.whitfield"] {
+        let none = objects(&ruth, &format!("/audit-events?username={name}")).await;
+        assert_eq!(none, Vec::<String>::new(), "{name}");
+    }
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ux_11_the_help_desk_searches_by_username_and_downloads_what_it_finds() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    world.staff(&ruth, "Sam", "user").await;
+    let id = ruth.finds("sam.lind").await;
+    let desk = world.help_desk().await;
+    let path = "/accounts/group/audit-events?username=SAM.lind&action=approve_user";
+    assert_eq!(objects(&desk.reader, path).await, [id.clone()]);
+    ruth.delete(&format!("/users/{id}")).await.expect(204);
+    assert_eq!(objects(&desk.reader, path).await, [id.clone()]);
+    for (kind, lines) in [("csv", 2), ("jsonl", 1)] {
+        let path =
+            format!("/accounts/group/audit-events.{kind}?username=sam.lind&action=approve_user");
+        let file = get(&desk.reader, &path, 200).await;
+        assert_eq!(file.text.lines().count(), lines, "{}", file.text);
+        assert!(file.text.contains(&id), "{}", file.text);
+    }
+    // The period, the portal and the permission are checked as for a search.
+    let path = "/accounts/group/audit-events.csv";
+    desk.reader.get(path).await.invalid("from");
+    let elsewhere = "/accounts/nowhere/audit-events.csv?from=2026-11-23";
+    desk.reader.get(elsewhere).await.expect(404);
+    let both = format!("{path}?username=sam.lind&user_id={id}");
+    desk.reader.get(&both).await.invalid("username");
+    ruth.get(&format!("{path}?from=2026-11-23"))
+        .await
+        .expect(403);
+    assert_eq!(invariants(&world).await.done("download_audit"), 2);
 }

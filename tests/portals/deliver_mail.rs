@@ -3,15 +3,16 @@
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use vestibule_deliver_mail::Event;
+use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::Options;
+use vestibule_local::instance::at_work;
 use vestibule_local::standins::ses::DeliveryOutcome;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
-use vestibule_tests::people::{PASSWORD, group_principal, member};
-use vestibule_tests::{Item, World, link_token, options};
+use vestibule_tests::people::{PASSWORD, agent, group_principal, member};
+use vestibule_tests::{Item, World, link_token, options, portals_with_invalid};
 
 const RUTH: &str = "ruth@blueheron.example";
 const MARIA: &str = "maria@example.com";
@@ -365,7 +366,7 @@ async fn se_06_strangers_cannot_fill_a_mailbox_or_hide_a_notice_in_it() {
         .await;
     changed.expect(204);
     world.mails_to(RUTH).await;
-    assert_eq!(count_of(&world, RUTH, "Your password was changed"), 1);
+    assert_eq!(count_of(&world, RUTH, "Your password on"), 1);
 
     // The next day, links arrive again.
     world.pass(SignedDuration::from_hours(24));
@@ -412,4 +413,25 @@ async fn se_06_tags_and_other_portals_do_not_evade_the_limit_of_a_mailbox() {
     });
     assert_eq!(reached.count(), 10);
     assert_eq!(limits_reached(&world).await, ["recipient_limit"; 2]);
+}
+
+#[tokio::test]
+async fn ag_08_an_invalid_policy_delays_only_the_emails_of_its_portal() {
+    let world = World::new().await;
+    world.instance.settle().await.unwrap();
+    let courier = Courier {
+        portals: portals_with_invalid("member"),
+        ..world.instance.courier.clone()
+    };
+    world.register("member", member()).await;
+    world.register("agent", agent()).await;
+    at_work("deliver-mail", courier.deliver_pending(100))
+        .await
+        .unwrap();
+    let sent = |address: &str| world.instance.inbox.to(address).len();
+    assert!(sent("dana@whitfield.example") > 0);
+    assert_eq!(sent("maria@example.com"), 0);
+    world.pass(SignedDuration::from_mins(2));
+    world.instance.deliver_pending().await.unwrap();
+    assert_eq!(sent("maria@example.com"), 1);
 }

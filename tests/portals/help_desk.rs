@@ -1175,3 +1175,17 @@ async fn ex_12_a_way_of_registering_is_free_again_once_its_manager_is_deleted() 
     world.register("practice", next).await;
     invariants(&world).await;
 }
+
+#[tokio::test]
+async fn ux_12_a_reason_says_something() {
+    let world = World::new().await;
+    world.member().await;
+    let desk = world.help_desk().await;
+    let id = find(&desk.agent, "member", "username", "maria.alvarez").await;
+    let path = format!("/accounts/member/{id}/unlock");
+    for reason in [".....", "-----", "aaaaa", "x . . .", "1111111"] {
+        let body = json!({ "reason": reason });
+        desk.agent.post(&path, body).await.invalid("reason");
+    }
+    desk.agent.post(&path, because()).await.expect(200);
+}

@@ -8,11 +8,12 @@ use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_import_records::{ImportError, Importer, Outcome, S3Event, Summary};
 use vestibule_local::instance::{FEEDS, LETTERS, at_work};
 use vestibule_local::{Options, sample_records};
-use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_secrets::HashParameters;
+use vestibule_tests::fault_injection::{Fault, FaultInjector, Starter};
 use vestibule_tests::invariants::{Contents, invariants};
 use vestibule_tests::people::{agent, dental, member, with};
 use vestibule_tests::white_box::Calls;
-use vestibule_tests::{World, options, portals_with};
+use vestibule_tests::{World, options, portals_with, portals_with_invalid};
 
 /// The header and the first rows of a kind's sample records, as in a test's system.
 fn sample(kind: RecordKind) -> Vec<String> {
@@ -724,4 +725,85 @@ async fn ag_16_codes_that_the_portal_offers_outlast_a_change_of_the_record() {
     ruth.put(&format!("/users/{id}/access"), access)
         .await
         .expect(200);
+}
+
+#[tokio::test]
+async fn ag_16_an_open_quote_affects_only_its_own_row() {
+    let world = World::empty(options()).await;
+    let kind = RecordKind::Member;
+    let mut rows = sample(kind);
+    rows[2] = rows[2].replacen(",1,", ",1,\"", 1);
+    let summary = imported(&world, &changes(kind, 24), rows.join("\n")).await;
+    let rejected: Vec<_> = summary.rejects.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        rejected,
+        ["line 3 has an opening quote without a closing quote"]
+    );
+    assert_eq!(summary.saved, rows.len() as u64 - 2);
+}
+
+#[tokio::test]
+async fn ag_16_an_invalid_policy_delays_only_the_consequences_for_its_portal() {
+    let world = World::new().await;
+    let principal = world.group_principal().await;
+    let employer = with(
+        vestibule_tests::people::group_principal(),
+        "/registration_type",
+        "employer",
+    );
+    world.register("employer", employer).await;
+    let employer = world.sign_in("employer", "ruth.okafor").await;
+    let codes = async |client: &vestibule_tests::client::Person| {
+        client.get("/entitlements").await.expect(200).body["group_codes"].clone()
+    };
+    let before = codes(&principal).await;
+    let kind = RecordKind::Group;
+    let text = replaced(kind, "BH01;BH02;BH03", "BH02");
+    let importer = world.instance.importer();
+    let broken = AtWork(Importer {
+        app: vestibule_http::App {
+            portals: portals_with_invalid("group"),
+            ..importer.app.clone()
+        },
+        ..importer
+    });
+    put(&world, &changes(kind, 24), text.clone()).await;
+    let outcome = broken.import(&changes(kind, 24), None, |_| {}).await;
+    assert!(matches!(outcome, Ok(Outcome::Imported(_))), "{outcome:?}");
+    assert_eq!(codes(&employer).await, json!(["BH02"]));
+    assert_eq!(codes(&principal).await, before);
+    // With the corrected policy, the next feed applies what was held back.
+    imported(&world, &changes(kind, 25), text).await;
+    assert_eq!(codes(&principal).await, json!(["BH02"]));
+    invariants(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ag_16_a_registration_during_a_feed_gets_the_new_data() {
+    for calls in 1..=4 {
+        let starter = Starter::default();
+        let world = World::with(Options {
+            interceptors: vec![starter.interceptor()],
+            // The feed is imported while the password is hashed, after the record was read.
+            hashing: HashParameters {
+                memory_kib: 64,
+                passes: 10_000,
+                lanes: 1,
+            },
+            ..options()
+        })
+        .await;
+        let kind = RecordKind::Group;
+        let text = replaced(kind, "BH01;BH02;BH03", "BH02");
+        let visitor = world.on("group");
+        let registering = visitor.registers(vestibule_tests::people::group_principal());
+        let key = changes(kind, 24);
+        let feed = imported(&world, &key, text);
+        let (registered, _) = starter.start_after(calls, registering, feed).await;
+        registered.expect(201);
+        let ruth = world.sign_in("group", "ruth.okafor").await;
+        let codes = ruth.get("/entitlements").await.expect(200).body["group_codes"].clone();
+        assert_eq!(codes, json!(["BH02"]), "after {calls} calls");
+        invariants(&world).await;
+    }
 }

@@ -53,6 +53,7 @@ mod system {
     pub mod persistence;
     mod races;
     mod refusals;
+    mod repeats;
     mod secrecy;
     mod secret_checks;
     mod template;

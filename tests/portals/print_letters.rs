@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_inactivity_sweep::Run;
 use vestibule_local::Options;
-use vestibule_local::instance::LETTERS;
-use vestibule_print_letters::Summary;
+use vestibule_local::instance::{LETTERS, at_work};
+use vestibule_print_letters::{Printer, Summary};
 use vestibule_store::batches::Printing;
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{member, provider, with};
-use vestibule_tests::{World, options, pin_in};
+use vestibule_tests::{World, options, pin_in, portals_with_invalid};
 
 const MEMBERS: &str = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country
 100200301,0,Maria,Alvarez,Alvarez,1979-04-12,418 Heronmere Lane,Springfield,IL,62704,US
@@ -311,9 +311,9 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
     maria.post("/pin/letter", json!({})).await.expect(201);
 
     // The run fails before it uploads its PDF, after it opened the batch and claimed the letter.
-    faults.arm(7, Fault::Unsent);
+    faults.arm(15, Fault::Unsent);
     assert!(world.instance.printer.run().await.is_err());
-    assert_eq!(faults.disarm(), (8, Some("PutObject")));
+    assert_eq!(faults.disarm(), (16, Some("PutObject")));
     assert!(matches!(
         world.instance.app.store.printing().await.unwrap(),
         Printing::Open(_)
@@ -448,4 +448,22 @@ async fn bl_03_an_address_that_does_not_fit_the_envelope_is_refused_when_it_is_e
     world.instance.print_letters().await.unwrap();
     let letters = printed(&bucket(&world).await);
     assert_eq!(letters.len(), 1);
+}
+
+#[tokio::test]
+async fn me_06_an_invalid_policy_delays_only_the_letters_of_its_portal() {
+    let world = World::new().await;
+    world.register("member", member()).await;
+    world.register("provider", provider()).await;
+    let printer = Printer {
+        portals: portals_with_invalid("member"),
+        ..world.instance.printer.clone()
+    };
+    let done = at_work("print-letters", printer.run()).await.unwrap();
+    assert_eq!((done.printed, done.problems), (1, 0));
+    assert!(printed(&bucket(&world).await)[0].1.contains("Lakeside"));
+    assert_eq!(Contents::of(&world).await.pending("letter"), 1);
+    let done = world.instance.print_letters().await.unwrap();
+    assert_eq!((done.printed, done.problems), (1, 0));
+    assert_eq!(printed(&bucket(&world).await).len(), 2);
 }

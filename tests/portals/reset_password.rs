@@ -472,3 +472,36 @@ async fn attempts_at_security_answers_are_counted_before_comparison() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn ux_09_questions_are_in_the_order_of_the_policy_for_known_and_unknown_usernames() {
+    let world = World::new().await;
+    let portal = world.on("member").get("").await.expect(200);
+    let offered = portal.body["security_questions"]
+        .as_array()
+        .unwrap()
+        .clone();
+    // Maria answered in another order than that of the policy.
+    let mut answers = security_answers();
+    answers.as_array_mut().unwrap().reverse();
+    world
+        .register(
+            "member",
+            with(people::member(), "/security_answers", answers),
+        )
+        .await;
+    let usernames = (0..20).map(|i| format!("nobody.number{i}"));
+    for username in usernames.chain(["maria.alvarez".to_owned()]) {
+        let body = json!({ "username": username });
+        let asked = world.on("member").post("/password-resets", body).await;
+        let asked = asked.expect(202).body["questions"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let places: Vec<_> = asked
+            .iter()
+            .map(|q| offered.iter().position(|o| o == q).unwrap())
+            .collect();
+        assert!(places.is_sorted(), "{username}: {places:?}");
+    }
+}

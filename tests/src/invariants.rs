@@ -31,6 +31,8 @@ pub struct Contents {
     pub invitations: Vec<Value>,
     /// `C#portal#address/account` → the item that finds an account by its email address.
     pub contacts: BTreeMap<String, Value>,
+    /// `H#portal#username/account` → the item that finds a user by a username that they had.
+    pub former: BTreeMap<String, Value>,
     pub records: Vec<Value>,
     /// `M#plan#manager/R#agent` → the item that finds an agent by their managing agent.
     pub managed: BTreeMap<String, Value>,
@@ -56,6 +58,8 @@ impl Contents {
             match (pk.split('#').next(), sk.split('#').next()) {
                 (Some("A"), Some("A")) => drop(all.accounts.insert(pk, item)),
                 (Some("A"), Some("S")) => all.sessions.push(item),
+                // Responses that are kept for a repetition.
+                (Some("A"), Some("K")) => {}
                 (Some("N"), _) => drop(all.usernames.insert(pk, item)),
                 (Some("E"), _) => drop(all.emails.insert(pk, item)),
                 (Some("O"), Some("O")) => drop(all.organizations.insert(pk, item)),
@@ -66,6 +70,8 @@ impl Contents {
                 (Some("C"), _) => drop(all.contacts.insert(format!("{pk}/{sk}"), item)),
                 // Records that a user was removed. They outlive the user.
                 (Some("O"), Some("F" | "V")) => {}
+                // What remains of the usernames of users who were removed or renamed.
+                (Some("H"), _) => drop(all.former.insert(format!("{pk}/{sk}"), item)),
                 (Some("R"), _) => all.records.push(item),
                 (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
@@ -139,6 +145,7 @@ pub async fn invariants(world: &World) -> Contents {
     markers(&all, &mut faults);
     claims(&all, &mut faults);
     managers(&all, &mut faults);
+    former_users(&all, &mut faults);
     rows(&all, &mut faults);
     records_of_what_was_done(&all, &mut faults);
     outbox(&all, &mut faults);
@@ -287,6 +294,18 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
             if record.and_then(|r| r.get(&claim)) != account.get("id") {
                 faults.push(format!("{pk} has no claim on its record {wanted}"));
             }
+        }
+    }
+}
+
+/// A removed user can be found by the username they had.
+fn former_users(all: &Contents, faults: &mut Vec<String>) {
+    for (pk, account) in &all.accounts {
+        let name = text(account, "/username").to_lowercase();
+        let portal = text(account, "/portal");
+        let key = format!("H#{portal}#{name}/{}", text(account, "/id"));
+        if text(account, "/status") == "deleted" && !all.former.contains_key(&key) {
+            faults.push(format!("{pk} is not found by the username it had"));
         }
     }
 }

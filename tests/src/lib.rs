@@ -17,9 +17,12 @@ pub mod template;
 pub mod white_box;
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{self, Next};
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
@@ -30,6 +33,7 @@ use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::Clock;
 use vestibule_local::client::Client;
 use vestibule_local::instance::{Saved, at_work, serve_at_free_port};
+use vestibule_local::openapi::openapi;
 use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_local::{Instance, Options, sample_records};
 use vestibule_secrets::HashParameters;
@@ -172,7 +176,7 @@ impl World {
     }
 
     async fn import_known_people(&self) {
-        for kind in RecordKind::ALL {
+        for &kind in RecordKind::ALL {
             let feed = sample_records::committed(kind);
             let known: Vec<_> = feed.lines().take(KNOWN + 1).collect();
             self.import(kind, &known.join("\n")).await;
@@ -202,7 +206,8 @@ impl World {
     }
 
     async fn serving(instance: Instance) -> Self {
-        let base = serve_at_free_port(instance.router()).await.unwrap();
+        let router = instance.router().layer(middleware::from_fn(documented));
+        let base = serve_at_free_port(router).await.unwrap();
         Self { instance, base }
     }
 
@@ -317,6 +322,26 @@ impl World {
     }
 }
 
+/// Checks every response of every test: the OpenAPI document lists its status for the operation (AP-02).
+async fn documented(request: Request, next: Next) -> axum::response::Response {
+    static DOCUMENT: LazyLock<serde_json::Value> =
+        LazyLock::new(|| serde_json::from_str(&openapi()).unwrap());
+    let method = request.method().as_str().to_lowercase();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let operation = route
+        .as_ref()
+        .map(|r| &DOCUMENT["paths"][r.as_str()][&method]);
+    if let Some(operation) = operation.filter(|o| o.is_object()) {
+        let (status, id) = (response.status(), &operation["operationId"]);
+        assert!(
+            operation["responses"].get(status.as_str()).is_some(),
+            "{id} returned {status}, which its description must list"
+        );
+    }
+    response
+}
+
 /// A DynamoDB item.
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -390,4 +415,12 @@ pub fn another(code: &str) -> String {
         char::from(last as u8 + 1)
     };
     format!("{}{other}", &code[..code.len() - 1])
+}
+
+/// The shipped policies, of which that of one portal is invalid.
+pub fn portals_with_invalid(
+    portal: &str,
+) -> std::sync::Arc<vestibule_domain::policy::portals::Portals> {
+    let folder = portals_with(portal, &[("title = ", "headline = ")], "");
+    std::sync::Arc::new(vestibule_http::portals::open(folder.path()).unwrap())
 }

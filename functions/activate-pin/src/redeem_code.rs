@@ -64,6 +64,7 @@ pub(crate) struct RedeemCodeResponse {
     request_body = RedeemCodeRequest,
     responses(
         (status = 200, body = RedeemCodeResponse, description = "The completed registration"),
+        (status = 409, description = "`access-expired`: an administrator can extend the access"),
         (status = 410, description = "`code-locked` or `code-expired`: a new code is required"),
         (status = 422, description = "`code-wrong`"),
         FieldProblems,

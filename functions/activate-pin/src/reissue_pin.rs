@@ -1,13 +1,13 @@
 //! `POST /{portal}/pin/letter`: issues a new PIN (ME-07).
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::state::membership::PendingStep;
-use vestibule_http::openapi::{PortalParams, SignedInProblems};
-use vestibule_http::{App, Problem, SignedIn, credentials, transact};
+use vestibule_http::idempotency::{Created, Once, Repeat, once};
+use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems};
+use vestibule_http::{App, Problem, SignedIn, credentials};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -27,10 +27,10 @@ const A_DAY: u32 = 24 * 60;
 #[utoipa::path(
     post, path = "/{portal}/pin/letter", tag = "activation",
     operation_id = "reissue_pin",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = LetterResponse, description = "The new letter"),
+        (status = 201, body = LetterResponse, description = "The new letter", headers(("location" = String, description = "The URL of the letter's status"))),
         (status = 403, description = "`ask-help-desk`: on this portal, only the help desk sends new PINs (BL-06)"),
         (status = 404, description = "`not-found`: no PIN is pending"),
         (status = 409, description = "`letter-not-printable` or `no-address`"),
@@ -41,8 +41,15 @@ const A_DAY: u32 = 24 * 60;
 pub(crate) async fn reissue_pin(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-) -> Result<(StatusCode, Json<LetterResponse>), Problem> {
+    Repeat(key): Repeat,
+) -> Result<Created, Problem> {
     let policy = &caller.policy;
+    // A repetition is not another letter, so it is not counted.
+    if let Some(key) = &key
+        && let Some(earlier) = key.earlier(&app, &caller).await?
+    {
+        return Ok(earlier);
+    }
     let not_awaited = || Problem::not_found("pending PIN");
     let pin = policy.pin.as_ref().ok_or_else(not_awaited)?;
     if !pin.reissued_by.contains(&Reissuer::User) {
@@ -69,8 +76,13 @@ pub(crate) async fn reissue_pin(
         ));
     }
     let (app, caller) = (&app, &caller);
-    let (_, account) = transact(
+    let issue = Once {
+        caller,
+        key: key.as_ref(),
+    };
+    once(
         app,
+        issue,
         |attempt| async move {
             let account = caller.latest(app, attempt).await?;
             let membership = account
@@ -92,11 +104,14 @@ pub(crate) async fn reissue_pin(
             let (after, decision) = reissued.map_err(|refusal| problem(refusal, policy))?;
             Ok((after, credentials::printable_letters(decision, policy)?))
         },
+        |_, account| {
+            let mut caller = caller.clone();
+            caller.account = account.clone();
+            let location = format!("/{}/pin/letter", policy.portal);
+            Created::at(location, &show_letter::of(&caller)?)
+        },
     )
-    .await?;
-    let mut caller = caller.clone();
-    caller.account = account;
-    Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
+    .await
 }
 
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {

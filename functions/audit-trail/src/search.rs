@@ -161,15 +161,19 @@ pub(crate) async fn users_named(
     let key = Username::parse(username.trim(), 1)
         .map_err(|_| Problem::invalid_field("username", "must be a username"))?
         .key();
-    let (current, former) = future::try_join(
-        app.store.account_by_username(portal, &key),
+    let (mut current, former) = future::try_join(
+        app.store.owner_of_username(portal, &key),
         app.store.former_users(portal, &key),
     )
     .await?;
-    // Must not reveal whether users of other organizations exist (BL-17).
-    let current = current
-        .filter(|a| organization.is_none_or(|o| a.membership(Some(o)).is_some()))
-        .map(|a| a.id);
+    if let (Some(id), Some(organization)) = (&current, organization) {
+        // Must not reveal whether users of other organizations exist (BL-17).
+        let found = app.store.accounts(portal, std::slice::from_ref(id)).await?;
+        let mut accounts = found.into_iter().flatten();
+        if !accounts.any(|a| a.membership(Some(organization)).is_some()) {
+            current = None;
+        }
+    }
     let former = former
         .into_iter()
         .filter(|(_, left)| organization.is_none_or(|o| left.contains(o.as_str())))

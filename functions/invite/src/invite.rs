@@ -1,17 +1,21 @@
 //! `POST /{portal}/invitations`: invites one user (AG-05, AG-08).
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use rand::rngs::StdRng;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::Decision;
 use vestibule_domain::policy::Role;
 use vestibule_domain::rules::invite::{self as rules, History, Invitee};
 use vestibule_domain::state::invitation::Invitation;
+use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::session::{Token, TokenKind};
+use vestibule_domain::values::ids::OrganizationId;
 use vestibule_domain::values::text::Email;
-use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials, transact};
+use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
+use vestibule_http::{App, Caller, Entitled, FieldErrors, Problem, credentials, transact};
+use vestibule_store::InvitationState;
 
 use crate::{InvitationResponse, problem};
 
@@ -43,7 +47,7 @@ const fn user() -> Role {
 #[utoipa::path(
     post, path = "/{portal}/invitations", tag = "invitations",
     operation_id = "invite_user",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = InvitationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
@@ -55,15 +59,8 @@ const fn user() -> Role {
 pub(crate) async fn invite(
     State(app): State<App>,
     Entitled(caller): Entitled,
-    Body(request): Body<InvitationRequest>,
-) -> Result<
-    (
-        StatusCode,
-        [(HeaderName, String); 1],
-        Json<InvitationResponse>,
-    ),
-    Problem,
-> {
+    RepeatableBody(request, key): RepeatableBody<InvitationRequest>,
+) -> Result<Created, Problem> {
     let policy = &caller.policy;
     let mut fields = FieldErrors::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
@@ -78,13 +75,23 @@ pub(crate) async fn invite(
         role: request.role,
         end_date,
     };
-    let invitation = one(&app, &caller, invitee).await?;
-    let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(InvitationResponse::of(&invitation, caller.origin.at)),
-    ))
+    let (app, caller, invitee) = (&app, &caller, &invitee);
+    let invite = Once {
+        caller,
+        key: key.as_ref(),
+    };
+    once(
+        app,
+        invite,
+        |_| load(app, caller, invitee),
+        |state, rng| decide(state, caller, invitee, rng),
+        |_, invitation| {
+            let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
+            let body = InvitationResponse::of(invitation, caller.origin.at);
+            Created::at(location, &body)
+        },
+    )
+    .await
 }
 
 /// Invites one person to the caller's organization.
@@ -94,41 +101,62 @@ pub(crate) async fn invite(
 pub(crate) async fn one(
     app: &App,
     caller: &Caller,
-    invitee: Invitee,
+    invitee: &Invitee,
 ) -> Result<Invitation, Problem> {
-    let policy = &caller.policy;
-    let acting = caller.acting()?;
-    let own = acting
-        .membership
-        .organization
-        .as_ref()
-        .ok_or_else(|| Problem::not_allowed(policy))?;
-    let locator = format!("{own}.{}", Invitation::natural_id(own, &invitee.email));
-    let email = &invitee.email;
     let (_, invitation) = transact(
         app,
-        |_| async move {
-            let mut state = app
-                .store
-                .invitation_state(&policy.portal, own, email)
-                .await?;
-            let organization = state.organization.take();
-            let organization =
-                organization.ok_or_else(|| Problem::internal("an organization is missing"))?;
-            Ok((organization, state))
-        },
-        |(organization, state), rng| {
-            let token = Token::random(TokenKind::Invitation, locator.clone(), rng);
-            let history = History {
-                invitation: state.invitation.as_ref(),
-                accepted_by: state.accepted_by.as_ref(),
-                is_former_user: state.is_former_user,
-            };
-            let (invitee, context) = (invitee.clone(), caller.context(rng));
-            rules::invite(acting, organization, history, invitee, &token, context)
-                .map_err(|refusal| problem(refusal, policy))
-        },
+        |_| load(app, caller, invitee),
+        |state, rng| decide(state, caller, invitee, rng),
     )
     .await?;
     Ok(invitation)
+}
+
+/// What an invitation depends on.
+struct Invited {
+    organization: Organization,
+    state: InvitationState,
+}
+
+async fn load(app: &App, caller: &Caller, invitee: &Invitee) -> Result<Invited, Problem> {
+    let portal = &caller.policy.portal;
+    let own = own_organization(caller)?;
+    let state = app.store.invitation_state(portal, own, &invitee.email);
+    let mut state = state.await?;
+    let organization = state.organization.take();
+    Ok(Invited {
+        organization: organization
+            .ok_or_else(|| Problem::internal("an organization is missing"))?,
+        state,
+    })
+}
+
+fn own_organization(caller: &Caller) -> Result<&OrganizationId, Problem> {
+    caller
+        .membership()
+        .and_then(|m| m.organization.as_ref())
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))
+}
+
+fn decide(
+    Invited {
+        organization,
+        state,
+    }: &Invited,
+    caller: &Caller,
+    invitee: &Invitee,
+    rng: &mut StdRng,
+) -> Result<(Invitation, Decision), Problem> {
+    let own = own_organization(caller)?;
+    let locator = format!("{own}.{}", Invitation::natural_id(own, &invitee.email));
+    let token = Token::random(TokenKind::Invitation, locator, rng);
+    let history = History {
+        invitation: state.invitation.as_ref(),
+        accepted_by: state.accepted_by.as_ref(),
+        is_former_user: state.is_former_user,
+    };
+    let (invitee, context) = (invitee.clone(), caller.context(rng));
+    let acting = caller.acting()?;
+    rules::invite(acting, organization, history, invitee, &token, context)
+        .map_err(|refusal| problem(refusal, &caller.policy))
 }

@@ -68,7 +68,7 @@ async fn one(app: &App, caller: &Caller, row: Row) -> RowResponse {
             role: person.role,
             end_date: person.end_date,
         };
-        let invitation = invite::one(app, caller, invitee).await?;
+        let invitation = invite::one(app, caller, &invitee).await?;
         Ok(invitation.id.to_string())
     };
     RowResponse::of(row.line, invited.await, &ALREADY)

@@ -5,6 +5,7 @@ mod invite_many;
 mod list;
 mod resend;
 mod revoke;
+mod show;
 
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -20,6 +21,7 @@ vestibule_http::routes! {
     invite_many::invite_many,
     resend::resend,
     revoke::revoke,
+    show::show,
 }
 
 /// An invitation of the caller's organization.

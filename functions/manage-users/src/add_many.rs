@@ -3,30 +3,25 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use futures::{StreamExt, stream};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use sha2::{Digest, Sha256};
-use vestibule_domain::policy::{Onboarding, Permission, Policy};
-use vestibule_domain::state::account::{Account, Status};
+use vestibule_domain::policy::{Onboarding, Permission};
+use vestibule_domain::state::account::Account;
 use vestibule_domain::state::organization::Organization;
-use vestibule_domain::values::text::{Email, Username};
 use vestibule_http::bulk::{self, BulkResponse, CONCURRENCY, Columns, Row, RowResponse};
 use vestibule_http::openapi::{EntitledProblems, FileProblems, PortalParams};
 use vestibule_http::{App, Caller, Entitled, Problem, credentials};
 use vestibule_store::Unique;
 
-use crate::add_user::{Addition, add, own_organization};
+use crate::add_user::{
+    ALREADY_ADDED, Addition, add, already_added, own_organization, require_new, username_of,
+    works_for,
+};
 
 /// The columns of the file. Services and group codes in a cell are separated by spaces.
 const COLUMNS: Columns = Columns {
     required: &["email", "first_name", "last_name"],
     optional: &["role", "services", "group_codes", "end_date"],
 };
-
-/// The problem type of a row whose email address already belongs to a user of the organization.
-const ALREADY: &str = "already-added";
 
 /// Add users from a CSV file
 ///
@@ -82,7 +77,7 @@ async fn one(app: &App, caller: &Caller, organization: &Organization, row: Row) 
         let account = person(app, caller, organization, &row).await?;
         Ok(account.id.to_string())
     };
-    RowResponse::of(row.line, added.await, &[ALREADY])
+    RowResponse::of(row.line, added.await, &[ALREADY_ADDED])
 }
 
 async fn person(
@@ -93,16 +88,7 @@ async fn person(
 ) -> Result<Account, Problem> {
     let policy = &caller.policy;
     let person = row.person()?;
-    let works_here = |account: &Account| {
-        account.status != Status::Deleted && account.membership(Some(&organization.id)).is_some()
-    };
-    let known = app
-        .store
-        .accounts_by_email(&policy.portal, &person.email)
-        .await?;
-    if known.iter().any(works_here) {
-        return Err(already());
-    }
+    require_new(app, caller, organization, &person.email).await?;
     let mut addition = Addition {
         username: username_of(&person.email, organization, policy)?,
         name: person.name,
@@ -123,8 +109,8 @@ async fn person(
         .store
         .account_by_username(&policy.portal, &addition.username.key())
         .await?;
-    if owner.is_some_and(|o| works_here(&o) && o.email.key() == addition.email.key()) {
-        return Err(already());
+    if owner.is_some_and(|o| works_for(&o, organization) && o.email.key() == addition.email.key()) {
+        return Err(already_added());
     }
     addition.username = policy
         .make_username(&mut app.rng())
@@ -132,26 +118,4 @@ async fn person(
     add(app, caller, organization, addition)
         .await?
         .map_err(|_| Problem::conflict())
-}
-
-/// Derives the username for an email address in an organization. It is always the same, so if two
-/// requests add the same address at the same time, only one succeeds.
-fn username_of(
-    email: &Email,
-    organization: &Organization,
-    policy: &Policy,
-) -> Result<Username, Problem> {
-    let seed = Sha256::digest(format!("user/{}/{}", organization.id, email.key()));
-    policy
-        .make_username(&mut StdRng::from_seed(seed.into()))
-        .ok_or_else(|| Problem::internal("the portal does not generate usernames"))
-}
-
-fn already() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        ALREADY,
-        "Already added",
-        "A user of your organization already has this email address.",
-    )
 }

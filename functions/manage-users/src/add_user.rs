@@ -3,22 +3,26 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::StatusCode;
 use jiff::civil::Date;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
-use vestibule_domain::policy::{Onboarding, Role};
+use vestibule_domain::Decision;
+use vestibule_domain::policy::{ChosenBy, Onboarding, Permission, Policy, Role};
 use vestibule_domain::rules::actions::add_user::{self, NewUser};
 use vestibule_domain::rules::register::Applicant;
-use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::account::{Account, PasswordHash, Status};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{Email, PersonName, Username};
-use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
 use vestibule_http::transact::try_transact;
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials};
+use vestibule_http::{App, Attempt, Caller, Entitled, FieldErrors, Problem, credentials};
 use vestibule_store::{Unique, UserRow};
 
 use crate::{UserResponse, problem};
@@ -64,20 +68,20 @@ const fn user() -> Role {
 #[utoipa::path(
     post, path = "/{portal}/users", tag = "users",
     operation_id = "add_user",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = AddUserRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 201, body = UserResponse, description = "The new user", headers(("location" = String, description = "The URL of the user"))),
-        (status = 409, description = "`already-taken` or `unsupported-on-portal`"),
+        (status = 409, description = "`already-taken`, `already-added` or `unsupported-on-portal`"),
         EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn add_user(
     State(app): State<App>,
     Entitled(caller): Entitled,
-    Body(request): Body<AddUserRequest>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UserResponse>), Problem> {
+    RepeatableBody(request, key): RepeatableBody<AddUserRequest>,
+) -> Result<Created, Problem> {
     let policy = &caller.policy;
     let mut rng = app.rng();
     let onboarding = policy.staff.as_ref().map(|s| s.onboarding);
@@ -130,18 +134,59 @@ pub(crate) async fn add_user(
         group_codes: request.group_codes,
         end_date,
     };
-    let account = match add(&app, &caller, &organization, person).await? {
-        Ok(account) => account,
-        Err(unique) => return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+    let (app, caller, organization, person) = (&app, &caller, &organization, &person);
+    let add = Once {
+        caller,
+        key: key.as_ref(),
     };
-    let row = UserRow::of(&account, &organization.id).ok_or_else(Problem::conflict)?;
-    let location = format!("/{}/users/{}", policy.portal, account.id);
-    let body = UserResponse::of(row, caller.acting()?.membership.role, policy);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(body),
-    ))
+    let added = once(
+        app,
+        add,
+        |attempt| new_person(app, caller, organization, person, attempt),
+        |(id, person), rng| decide((app, caller), organization, person, id, rng),
+        |_, account| {
+            let row = UserRow::of(account, &organization.id).ok_or_else(Problem::conflict)?;
+            let location = format!("/{}/users/{}", policy.portal, account.id);
+            let body = UserResponse::of(row, caller.acting()?.membership.role, policy);
+            Created::at(location, &body)
+        },
+    )
+    .await;
+    if let Err(problem) = &added
+        && problem.kind() == "already-taken"
+        && policy.username.chosen_by == ChosenBy::System
+    {
+        // Nobody chose the username: another request added the same person first.
+        require_new(app, caller, organization, &person.email).await?;
+    }
+    added
+}
+
+/// Returns the id and the details of a person who does not work for the organization yet.
+///
+/// Where usernames are assigned, the username and so the id follow from the address, so that of two
+/// simultaneous requests for the same person only one succeeds.
+async fn new_person(
+    app: &App,
+    caller: &Caller,
+    organization: &Organization,
+    person: &Addition,
+    attempt: Attempt,
+) -> Result<(AccountId, Addition), Problem> {
+    let policy = &caller.policy;
+    let mut person = person.clone();
+    if policy.username.chosen_by == ChosenBy::System && is_by_code(policy) {
+        caller
+            .acting()?
+            .allowed(Permission::AddUsers, policy)
+            .ok_or_else(|| Problem::not_allowed(policy))?;
+        require_new(app, caller, organization, &person.email).await?;
+        if attempt.is_first {
+            person.username = username_of(&person.email, organization, policy)?;
+        }
+    }
+    let id = account_id(app, caller, &person.username, attempt);
+    Ok((id, person))
 }
 
 /// A user to add, after validation.
@@ -180,48 +225,109 @@ pub(crate) async fn add(
     organization: &Organization,
     person: Addition,
 ) -> Result<Result<Account, Unique>, Problem> {
-    let policy = &caller.policy;
-    let by_code = policy
-        .staff
-        .as_ref()
-        .is_some_and(|s| s.onboarding == Onboarding::RegistrationCode);
-    let (acting, username) = (caller.acting()?, &person.username);
+    let person = &person;
     let added = try_transact(
         app,
-        |attempt| async move {
-            Ok(if attempt.is_account_id_taken {
-                AccountId::random(&mut app.rng())
-            } else {
-                Account::natural_id(&policy.portal, &username.key())
-            })
-        },
-        |id, rng| {
-            let code = by_code
-                .then(|| app.fresh_registration_code(policy, rng))
-                .flatten();
-            let person = person.clone();
-            let new = NewUser {
-                applicant: Applicant {
-                    id: id.clone(),
-                    username: person.username,
-                    name: person.name,
-                    email: person.email,
-                    must_change_password: person.password.is_some(),
-                    password: person.password,
-                    security_answers: Vec::new(),
-                    hint: None,
-                    accepted_agreements: Default::default(),
-                },
-                role: person.role,
-                services: person.services,
-                group_codes: person.group_codes,
-                end_date: person.end_date,
-                code,
-            };
-            add_user::add_user(acting, organization, new, caller.context(rng))
-                .map(|registered| (registered.account, registered.decision))
-                .map_err(|refusal| problem(refusal, policy))
-        },
+        |attempt| async move { Ok(account_id(app, caller, &person.username, attempt)) },
+        |id, rng| decide((app, caller), organization, person, id, rng),
     );
     Ok(added.await?.map(|(_, account)| account))
+}
+
+/// Returns the id of a new account.
+fn account_id(app: &App, caller: &Caller, username: &Username, attempt: Attempt) -> AccountId {
+    if attempt.is_account_id_taken {
+        AccountId::random(&mut app.rng())
+    } else {
+        Account::natural_id(&caller.policy.portal, &username.key())
+    }
+}
+
+fn is_by_code(policy: &Policy) -> bool {
+    let onboarding = policy.staff.as_ref().map(|s| s.onboarding);
+    onboarding == Some(Onboarding::RegistrationCode)
+}
+
+fn decide(
+    (app, caller): (&App, &Caller),
+    organization: &Organization,
+    person: &Addition,
+    id: &AccountId,
+    rng: &mut StdRng,
+) -> Result<(Account, Decision), Problem> {
+    let (policy, acting) = (&caller.policy, caller.acting()?);
+    let code = is_by_code(policy)
+        .then(|| app.fresh_registration_code(policy, rng))
+        .flatten();
+    let person = person.clone();
+    let new = NewUser {
+        applicant: Applicant {
+            id: id.clone(),
+            username: person.username,
+            name: person.name,
+            email: person.email,
+            must_change_password: person.password.is_some(),
+            password: person.password,
+            security_answers: Vec::new(),
+            hint: None,
+            accepted_agreements: Default::default(),
+        },
+        role: person.role,
+        services: person.services,
+        group_codes: person.group_codes,
+        end_date: person.end_date,
+        code,
+    };
+    add_user::add_user(acting, organization, new, caller.context(rng))
+        .map(|registered| (registered.account, registered.decision))
+        .map_err(|refusal| problem(refusal, policy))
+}
+
+/// Refuses an address that already belongs to a user of the organization (AP-01).
+///
+/// # Errors
+/// The problem that says so.
+pub(crate) async fn require_new(
+    app: &App,
+    caller: &Caller,
+    organization: &Organization,
+    email: &Email,
+) -> Result<(), Problem> {
+    let known = app
+        .store
+        .accounts_by_email(&caller.policy.portal, email)
+        .await?;
+    if known.iter().any(|account| works_for(account, organization)) {
+        return Err(already_added());
+    }
+    Ok(())
+}
+
+pub(crate) fn works_for(account: &Account, organization: &Organization) -> bool {
+    account.status != Status::Deleted && account.membership(Some(&organization.id)).is_some()
+}
+
+/// Derives the username for an email address in an organization. It is always the same, so if two
+/// requests add the same address at the same time, only one succeeds.
+pub(crate) fn username_of(
+    email: &Email,
+    organization: &Organization,
+    policy: &Policy,
+) -> Result<Username, Problem> {
+    let seed = Sha256::digest(format!("user/{}/{}", organization.id, email.key()));
+    policy
+        .make_username(&mut StdRng::from_seed(seed.into()))
+        .ok_or_else(|| Problem::internal("the portal does not generate usernames"))
+}
+
+/// The problem type of an email address that already belongs to a user of the organization.
+pub(crate) const ALREADY_ADDED: &str = "already-added";
+
+pub(crate) fn already_added() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "already-added",
+        "Already added",
+        "A user of your organization already has this email address.",
+    )
 }

@@ -9,14 +9,14 @@ use vestibule_domain::policy::Permission;
 use vestibule_domain::rules::access_review::{self, ReviewStatus};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Actor;
-use vestibule_domain::state::organization::{Organization, Removed};
+use vestibule_domain::state::organization::{Organization, Removed, Review};
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, responses};
-use vestibule_store::{UserFilter, UserRow, UsersCursor};
+use vestibule_store::{Page, UserFilter, UserRow, UsersCursor};
 
 /// How many accounts are read for a page.
-const LOOKED_AT: usize = 100;
+pub(crate) const LOOKED_AT: usize = 100;
 
 /// Filter and paging for the accounts of a review.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -166,14 +166,37 @@ impl ReviewResponse {
                     .filter(fits),
             );
         }
-        Ok(Self {
+        Ok(Self::of(review, accounts, next_cursor, caller))
+    }
+
+    /// Describes a review that was just started, with the first page of users.
+    pub(crate) fn started(
+        organization: &Organization,
+        users: &Page<UserRow>,
+        caller: &Caller,
+    ) -> Result<Self, Problem> {
+        let review = organization.review.as_ref();
+        let review = review.ok_or_else(|| Problem::internal("a review is missing"))?;
+        let rows = users.items.iter();
+        let accounts = rows.filter_map(|row| ReviewItem::of(row, organization));
+        let next_cursor = users.next.clone();
+        Ok(Self::of(review, accounts.collect(), next_cursor, caller))
+    }
+
+    fn of(
+        review: &Review,
+        accounts: Vec<ReviewItem>,
+        next_cursor: Option<String>,
+        caller: &Caller,
+    ) -> Self {
+        Self {
             started_at: responses::moment(review.started_at),
             started_by: account_of(&review.started_by),
             due_date: review.due_date.to_string(),
-            is_overdue: policy.today(caller.origin.at) > review.due_date,
+            is_overdue: caller.policy.today(caller.origin.at) > review.due_date,
             accounts,
             next_cursor,
-        })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::rules::password;
-use vestibule_domain::rules::profile::{self, Changes};
+use vestibule_domain::rules::profile::{self, Changes, MAX_LINKS};
 use vestibule_domain::state::account::Bookmark;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::{Invalid, NamePart, PersonName};
@@ -41,8 +41,6 @@ pub(crate) struct EditProfileRequest {
     /// registration code; before that, only the help desk can.
     subscriptions: Option<BTreeSet<String>>,
 }
-
-const MAX_LINKS: usize = 20;
 
 /// Edit your profile
 ///

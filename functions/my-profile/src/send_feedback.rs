@@ -4,9 +4,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::profile;
-use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
-use vestibule_http::{App, Body, Entitled, Problem};
+use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::profile::{self, MAX_FEEDBACK_LENGTH as MAX_LENGTH};
+use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 /// The daily limit for each user.
@@ -17,9 +19,6 @@ const MESSAGES_A_DAY: Limit = Limit {
 
 /// In minutes.
 const A_DAY: u32 = 24 * 60;
-
-/// The maximum length of a message, in characters.
-const MAX_LENGTH: usize = 4000;
 
 /// Feedback about the site.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -35,7 +34,7 @@ pub(crate) struct FeedbackRequest {
 #[utoipa::path(
     post, path = "/{portal}/feedback", tag = "profile",
     operation_id = "send_feedback",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = FeedbackRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
@@ -47,8 +46,8 @@ pub(crate) struct FeedbackRequest {
 pub(crate) async fn send_feedback(
     State(app): State<App>,
     Entitled(caller): Entitled,
-    Body(request): Body<FeedbackRequest>,
-) -> Result<StatusCode, Problem> {
+    RepeatableBody(request, key): RepeatableBody<FeedbackRequest>,
+) -> Result<Created, Problem> {
     let policy = &caller.policy;
     let text = request.message.trim();
     if text.is_empty() || text.chars().count() > MAX_LENGTH {
@@ -66,6 +65,12 @@ pub(crate) async fn send_feedback(
             "must not contain control characters other than line breaks and tabs",
         ));
     }
+    // A repetition is not another message, so it is not counted.
+    if let Some(key) = &key
+        && let Some(earlier) = key.earlier(&app, &caller).await?
+    {
+        return Ok(earlier);
+    }
     let counted = app
         .store
         .count_attempt(
@@ -82,23 +87,32 @@ pub(crate) async fn send_feedback(
             policy,
         ));
     }
-    let mut rng = app.rng();
-    let organization = caller.session.organization.as_ref();
-    let decision = profile::send_feedback(
-        &caller.account,
-        organization,
-        text.to_owned(),
-        caller.context(&mut rng),
+    let send = Once {
+        caller: &caller,
+        key: key.as_ref(),
+    };
+    once(
+        &app,
+        send,
+        |_| async { Ok(()) },
+        |(), rng| {
+            let organization = caller.session.organization.as_ref();
+            let text = text.to_owned();
+            profile::send_feedback(&caller.account, organization, text, caller.context(rng))
+                .map(|decision| ((), decision))
+                .ok_or_else(|| by_phone(policy))
+        },
+        |(), ()| Ok(Created::accepted()),
     )
-    .ok_or_else(|| {
-        Problem::new(
-            StatusCode::CONFLICT,
-            "feedback-unavailable",
-            "Online feedback not available",
-            "This portal accepts feedback by phone only.",
-        )
-        .with_help(policy)
-    })?;
-    app.commit(decision, &mut rng).await?;
-    Ok(StatusCode::ACCEPTED)
+    .await
+}
+
+fn by_phone(policy: &Policy) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "feedback-unavailable",
+        "Online feedback not available",
+        "This portal accepts feedback by phone only.",
+    )
+    .with_help(policy)
 }

@@ -168,9 +168,13 @@ impl Printer {
         let each = i32::try_from(most.div_ceil(usize::from(SHARDS))).unwrap_or(i32::MAX);
         let mut waiting = Vec::new();
         for (portal, policy) in self.portals.each() {
-            if let Err(error) = policy {
-                tracing::error!(%portal, %error, "letters wait until the policy is valid");
-                continue;
+            match policy {
+                Ok(policy) if policy.sends_letters() => {}
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::error!(%portal, %error, "letters wait until the policy is valid");
+                    continue;
+                }
             }
             let queue = Queue::Letters(portal);
             waiting.extend(self.store.pending_messages(queue, each, now).await?);

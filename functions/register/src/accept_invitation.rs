@@ -75,7 +75,7 @@ enum Found {
     params(PortalParams),
     request_body = AcceptInvitationRequest,
     responses(
-        (status = 201, body = RegistrationResponse, description = "The new account"),
+        (status = 201, body = RegistrationResponse, description = "The new account", headers(("location" = String, description = "The URL of the caller's profile"))),
         (status = 409, description = "`already-taken`: the username or email address"),
         InvitationLinkProblems, FieldProblems,
     )

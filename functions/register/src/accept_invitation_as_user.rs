@@ -4,15 +4,14 @@ use axum::extract::State;
 use vestibule_domain::rules::accept_invitation;
 use vestibule_domain::rules::invite::Refusal;
 use vestibule_domain::state::invitation::State as InvitationStatus;
+use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{
-    FieldProblems, InvitationLinkProblems, PortalParams, SignedInProblems,
+    FieldProblems, IdempotencyParams, InvitationLinkProblems, PortalParams, SignedInProblems,
 };
-use vestibule_http::{App, Body, Problem, SignedIn, transact};
+use vestibule_http::{App, Problem, SignedIn};
 
 use crate::look_up_invitation::{InvitationLinkRequest, find, problem, standing};
-use crate::register_additional_organization::{
-    AdditionalOrganizationResponse, NewMembership, new_membership,
-};
+use crate::register_additional_organization::{AdditionalOrganizationResponse, new_membership};
 
 /// Accept an invitation with an existing account
 ///
@@ -23,7 +22,7 @@ use crate::register_additional_organization::{
 #[utoipa::path(
     post, path = "/{portal}/me/invitations", tag = "registration",
     operation_id = "accept_invitation_as_user",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = InvitationLinkRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
@@ -36,12 +35,17 @@ use crate::register_additional_organization::{
 pub(crate) async fn accept_invitation_as_user(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<InvitationLinkRequest>,
-) -> Result<NewMembership, Problem> {
+    RepeatableBody(request, key): RepeatableBody<InvitationLinkRequest>,
+) -> Result<Created, Problem> {
     let policy = &caller.policy;
     let (app, caller, link) = (&app, &caller, &request.token);
-    let ((before, _, (invitation, _)), after) = transact(
+    let accept = Once {
+        caller,
+        key: key.as_ref(),
+    };
+    once(
         app,
+        accept,
         |attempt| async move {
             let account = caller.latest(app, attempt).await?;
             let (token, invitation) = find(app, policy, link).await?;
@@ -65,11 +69,13 @@ pub(crate) async fn accept_invitation_as_user(
                     other => problem(other, policy),
                 })
         },
+        |(before, _, (invitation, _)), after| {
+            let account = after.as_ref().unwrap_or(before);
+            let membership = account
+                .membership(Some(&invitation.organization))
+                .ok_or_else(Problem::conflict)?;
+            new_membership(account, membership, caller)
+        },
     )
-    .await?;
-    let account = after.as_ref().unwrap_or(&before);
-    let membership = account
-        .membership(Some(&invitation.organization))
-        .ok_or_else(Problem::conflict)?;
-    new_membership(account, membership, caller)
+    .await
 }

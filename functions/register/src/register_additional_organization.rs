@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Change;
@@ -19,6 +17,7 @@ use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
 use vestibule_domain::values::ids::OrganizationId;
 use vestibule_domain::values::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
+use vestibule_http::idempotency::Created;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::secret_check::{self, Described};
 use vestibule_http::{
@@ -97,7 +96,7 @@ pub(crate) async fn register_additional_organization(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<AdditionalOrganizationRequest>,
-) -> Result<NewMembership, Problem> {
+) -> Result<Created, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     let parsed = parse(&request, &caller)?;
     let (app, caller, parsed) = (&app, &caller, &parsed);
@@ -176,13 +175,6 @@ pub(crate) async fn register_additional_organization(
     }
 }
 
-/// The response for a new membership: status, location and body.
-pub(crate) type NewMembership = (
-    StatusCode,
-    [(HeaderName, String); 1],
-    Json<AdditionalOrganizationResponse>,
-);
-
 /// Returns the membership that the account already has for this record and registration type, so that
 /// a repeated request gets the same response.
 fn own<'a>(
@@ -202,7 +194,7 @@ pub(crate) fn new_membership(
     account: &Account,
     membership: &Membership,
     caller: &Caller,
-) -> Result<NewMembership, Problem> {
+) -> Result<Created, Problem> {
     let policy = &caller.policy;
     let organization = membership.organization.as_ref();
     let organization =
@@ -215,12 +207,7 @@ pub(crate) fn new_membership(
         reason: responses::reason(next_step),
         notices: asks.then_some("invite_backup").into_iter().collect(),
     };
-    let location = format!("/{}/me", policy.portal);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(body),
-    ))
+    Created::at(format!("/{}/me", policy.portal), &body)
 }
 
 fn parse<'a>(

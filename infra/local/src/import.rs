@@ -70,7 +70,10 @@ pub async fn run(
 
 fn named(file: &Path) -> Option<RecordKind> {
     let name = file.file_name()?.to_str()?;
-    RecordKind::ALL.into_iter().find(|k| file_name(*k) == name)
+    RecordKind::ALL
+        .iter()
+        .copied()
+        .find(|k| file_name(*k) == name)
 }
 
 /// Returns the first name of the day that no feed has.

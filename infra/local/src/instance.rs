@@ -504,7 +504,7 @@ impl Instance {
     pub async fn load_sample_records(&self, progress: impl Fn(u64)) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
         let mut total = Summary::default();
-        for kind in RecordKind::ALL {
+        for &kind in RecordKind::ALL {
             let feed = sample_records::committed(kind);
             let before = total.saved;
             let imported =

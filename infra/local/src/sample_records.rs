@@ -582,7 +582,7 @@ mod tests {
 
     #[test]
     fn sample_records_are_those_that_are_committed() {
-        for kind in RecordKind::ALL {
+        for &kind in RecordKind::ALL {
             let file = folder().join(feed::file_name(kind));
             let committed = std::fs::read_to_string(&file).unwrap();
             assert!(
@@ -596,7 +596,7 @@ mod tests {
     #[test]
     fn sample_records_are_explained_column_by_column() {
         let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
-        for kind in RecordKind::ALL {
+        for &kind in RecordKind::ALL {
             let section = readme
                 .split("\n## ")
                 .find(|s| s.starts_with(feed::file_name(kind)))
@@ -614,7 +614,7 @@ mod tests {
 
     #[test]
     fn sample_records_are_some_hundreds_each_and_all_different() {
-        for kind in RecordKind::ALL {
+        for &kind in RecordKind::ALL {
             let records = records(kind);
             assert!(
                 (200..=500).contains(&records.len()),

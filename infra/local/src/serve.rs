@@ -226,7 +226,8 @@ async fn sample_people(
         return Ok(people);
     }
     let rows = RecordKind::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .map(|kind| sample_records::committed(kind).lines().count() as u64 - 1);
     let total = rows.sum();
     if io::stderr().is_terminal() {

@@ -10,10 +10,10 @@ use crate::state::audit::AuditEvent;
 use crate::state::follow_up::{AdminNotice, FollowUp};
 use crate::state::invitation::Invitation;
 use crate::state::organization::{Organization, Removed};
-use crate::state::record::RecordKey;
+use crate::state::record::{Mac, RecordKey};
 use crate::state::session::Session;
 use crate::values::ids::{AccountId, MessageId, OrganizationId, PortalId};
-use crate::values::text::Email;
+use crate::values::text::{Email, Sensitive};
 
 /// Identifies an attempt counter. The store derives it with a key, so it reveals nothing about the
 /// username or record.
@@ -118,6 +118,26 @@ pub enum Change {
     },
     /// Resets an attempt counter.
     ForgetAttempts(AttemptKey),
+    /// Keeps the response to the request. Fails if a request with the same key was committed first (AP-01).
+    KeepResponse(Box<KeptResponse>),
+}
+
+/// The digest of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepeatKey(pub String);
+
+/// A response to a caller's request, kept for a repetition of the request (AP-01).
+#[derive(Debug, Clone)]
+pub struct KeptResponse {
+    pub portal: PortalId,
+    /// The caller. Another caller's key is another key.
+    pub account: AccountId,
+    pub key: RepeatKey,
+    /// Identifies the request, without revealing it.
+    pub fingerprint: Mac,
+    /// The store encrypts it.
+    pub response: Sensitive,
+    pub expires_at: Timestamp,
 }
 
 /// What a claimed plan record is used for.

@@ -1931,7 +1931,7 @@ fn the_document_explains_every_value_that_can_be_chosen() {
         }
     }
     assert!(names > 40, "{names} values found");
-    for kind in RecordKind::ALL {
+    for &kind in RecordKind::ALL {
         let facts: Vec<_> = [
             Fact::SubscriberLastName,
             Fact::FirstName,

@@ -146,7 +146,7 @@ pub fn security_answers(
             answer,
         }));
     }
-    if parsed.len() < given.len() {
+    if parsed.len() < given.len() || !errors.is_empty() {
         return None;
     }
     let pairs: Vec<_> = parsed
@@ -330,6 +330,8 @@ pub async fn unknown_password(app: &App) -> PasswordHash {
     let password = Sensitive::new(format!("{high:032x}{low:032x}"));
     hash(&password, app, &mut rng).await
 }
+/// The maximum number of lines of a street address.
+pub const MAX_LINES: usize = 3;
 
 /// The postal address that a user designates for letters (BL-03).
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -357,11 +359,11 @@ pub fn postal_address(
     fields: &mut FieldErrors,
 ) -> Option<PostalAddress> {
     let at = |name: &str| format!("postal_address.{name}");
-    if !(1..=3).contains(&given.lines.len()) {
+    if !(1..=MAX_LINES).contains(&given.lines.len()) {
         fields.push(&at("lines"), "must have one to three lines");
     }
     let mut lines = Vec::new();
-    for (i, line) in given.lines.iter().take(3).enumerate() {
+    for (i, line) in given.lines.iter().take(MAX_LINES).enumerate() {
         lines.extend(fields.take(
             &format!("postal_address.lines[{i}]"),
             AddressLine::parse(line),
@@ -434,7 +436,9 @@ pub fn taken(unique: vestibule_store::Unique) -> Option<Problem> {
             "email",
             "is already used by another account; use a different address",
         ),
-        vestibule_store::Unique::Record | vestibule_store::Unique::AccountId => return None,
+        vestibule_store::Unique::Record
+        | vestibule_store::Unique::AccountId
+        | vestibule_store::Unique::RepeatKey => return None,
     };
     let sentence = format!("The {} {detail}.", field.replace('_', " "));
     Some(

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod credentials;
 pub mod csv;
 pub mod fields;
+pub mod idempotency;
 pub mod openapi;
 pub mod parts;
 mod pending_steps;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{Content, OpenApi, RefOr, Response, ResponseBuilder, ResponsesBuilder};
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::{
+    Content, Header, Object, OpenApi, RefOr, Response, ResponseBuilder, ResponsesBuilder, Type,
+};
 use utoipa::{IntoParams, IntoResponses, PartialSchema, ToSchema};
 
 use crate::ProblemBody;
@@ -43,9 +45,10 @@ problem_sets! {
         "404": "`not-found`",
     }
 
-    /// The problems of a request body, and all problems that the operation does not list.
+    /// The problems of a request body.
     FieldProblems {
-        "4XX": "Any other problem, such as `invalid-fields`: `type` identifies it, and `errors` lists the invalid fields",
+        "400": "`invalid-json`",
+        "413": "`too-large`",
     }
 
     /// The problems of query parameters.
@@ -144,6 +147,16 @@ path_params! {
     }
 }
 
+/// The header of operations that can be repeated safely.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IdempotencyParams {
+    /// A text that you choose for this request, such as a UUID. If you send the same request with the same key
+    /// again within 24 hours, it does not happen again, and you get the first response.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    pub idempotency_key: Option<String>,
+}
+
 /// Adds the body of a problem to every response with a 4xx status, and its schemas.
 pub fn with_problems(mut openapi: OpenApi) -> OpenApi {
     for item in openapi.paths.paths.values_mut() {
@@ -154,7 +167,14 @@ pub fn with_problems(mut openapi: OpenApi) -> OpenApi {
             &mut item.patch,
             &mut item.delete,
         ];
-        operations.into_iter().flatten().for_each(add_bodies);
+        for (operation, is_safe) in operations
+            .into_iter()
+            .zip(0..)
+            .filter_map(|(o, n)| Some((o.as_mut()?, n == 0)))
+        {
+            add_common(operation, is_safe);
+            add_bodies(operation);
+        }
     }
     let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
     ProblemBody::schemas(&mut schemas);
@@ -163,9 +183,73 @@ pub fn with_problems(mut openapi: OpenApi) -> OpenApi {
     openapi
 }
 
+/// Adds the problems that many operations share, beside those that an operation lists itself.
+fn add_common(operation: &mut Operation, is_safe: bool) {
+    let has_session = operation.security.as_ref().is_some_and(|s| !s.is_empty());
+    let is_key = |p: &RefOr<Parameter>| match p {
+        RefOr::T(parameter) => parameter.name.eq_ignore_ascii_case("Idempotency-Key"),
+        RefOr::Ref(_) => false,
+    };
+    let has_key = operation.parameters.iter().flatten().any(is_key);
+    let mut common = vec![
+        ("404", "`not-found`: there is no such portal"),
+        ("500", "`internal`: an error of the system"),
+        ("503", "`unavailable`: try again after `Retry-After`"),
+    ];
+    if has_session {
+        common.push(("403", "`next-step-required` or `not-allowed`"));
+    }
+    if !is_safe {
+        common.extend([
+            (
+                "403",
+                "`cross-origin`: the request comes from another website",
+            ),
+            ("415", "`not-json`: the request declares other content"),
+            ("429", "`too-many-attempts`: try again after `Retry-After`"),
+            ("422", "`invalid-fields`: `errors` lists the invalid fields"),
+            ("409", "`unsupported-on-portal`"),
+            ("409", "`conflict`: someone else changed the same item"),
+        ]);
+    }
+    if has_key {
+        common.push((
+            "422",
+            "`idempotency-key-reused`: the key was used for another request",
+        ));
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, description) in common {
+        let new = || RefOr::T(Response::new(""));
+        let response = responses.entry(status.to_owned()).or_insert_with(new);
+        if let RefOr::T(response) = response {
+            if response.description.is_empty() {
+                response.description = description.to_owned();
+            } else if !response.description.contains(type_in(description)) {
+                response.description += &format!("; {description}");
+            }
+        }
+    }
+    for (status, response) in responses {
+        if let (true, true, RefOr::T(response)) = (has_key, status.starts_with('2'), response) {
+            let mut header = Header::new(Object::with_type(Type::String));
+            header.description =
+                Some("`true` if this is the repetition of an earlier response".to_owned());
+            let name = "idempotency-replayed".to_owned();
+            response.headers.insert(name, RefOr::T(header));
+        }
+    }
+}
+
+/// The first problem type in a description, with its quotes.
+fn type_in(description: &str) -> &str {
+    let end = description[1..].find('`').map_or(0, |at| at + 2);
+    &description[..end]
+}
+
 fn add_bodies(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
-        if let (true, RefOr::T(response)) = (status.starts_with('4'), response) {
+        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
             let body = Content::new(Some(utoipa::openapi::Ref::from_schema_name(
                 ProblemBody::name(),
             )));

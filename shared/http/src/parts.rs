@@ -16,7 +16,7 @@ pub const MAX_BYTES: usize = 3_000_000;
 const MAX_PAGES: usize = 100;
 
 /// The maximum `limit` of a part, in rows.
-const MAX_ROWS: u32 = 100_000;
+pub const MAX_ROWS: u32 = 100_000;
 
 /// A file to download.
 #[derive(Debug, Clone, Copy)]

@@ -163,20 +163,24 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(not_json());
-        }
-        let bytes = Bytes::from_request(request, app).await.map_err(|_| {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "Too large",
-                format!("The request body is too large; the limit is {MAX_BODY_BYTES} bytes."),
-            )
-            .with_field("(body)", "is too large")
-        })?;
-        read(&bytes).map(Self)
+        read(&json_bytes(request, app).await?).map(Self)
     }
+}
+
+/// Reads the body of a request that declares JSON.
+pub(crate) async fn json_bytes(request: Request, app: &App) -> Result<Bytes, Problem> {
+    if !is_json(request.headers()) {
+        return Err(not_json());
+    }
+    Bytes::from_request(request, app).await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Too large",
+            format!("The request body is too large; the limit is {MAX_BODY_BYTES} bytes."),
+        )
+        .with_field("(body)", "is too large")
+    })
 }
 
 /// Deserializes from an object only. A derived `Deserialize` also accepts an array of the fields in order,
@@ -232,7 +236,7 @@ macro_rules! only_from_object {
 pub(crate) use only_from_object;
 
 /// Parses JSON into a type; an error names the field that does not fit.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
         let path = e.path().to_string();

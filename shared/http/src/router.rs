@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::handler::Handler;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::MethodRouter;
@@ -25,6 +25,7 @@ pub use utoipa::openapi::OpenApi;
 pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 
 use crate::browser::{STRICT_TRANSPORT_SECURITY, guard};
+use crate::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 use crate::request::MAX_BODY_BYTES;
 use crate::{App, Problem};
 
@@ -182,10 +183,11 @@ fn cors(portals: Arc<Portals>) -> CorsLayer {
             Method::PATCH,
             Method::DELETE,
         ])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, IDEMPOTENCY_KEY])
         .expose_headers([
             header::LINK,
             header::LOCATION,
-            HeaderName::from_static("retry-after"),
+            header::RETRY_AFTER,
+            IDEMPOTENCY_REPLAYED,
         ])
 }

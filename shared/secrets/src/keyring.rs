@@ -41,10 +41,12 @@ pub enum Purpose {
     AuditEntry,
     /// Seals of the audit trail.
     AuditSeal,
+    /// Responses that are kept for requests with an idempotency key.
+    Response,
 }
 
 impl Purpose {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::RecordProof,
         Self::Pin,
         Self::RegistrationCode,
@@ -54,6 +56,7 @@ impl Purpose {
         Self::Attempt,
         Self::AuditEntry,
         Self::AuditSeal,
+        Self::Response,
     ];
 
     /// Returns the name used to derive the keys. It must never change.
@@ -68,17 +71,20 @@ impl Purpose {
             Self::Attempt => "attempt",
             Self::AuditEntry => "audit-entry",
             Self::AuditSeal => "audit-seal",
+            Self::Response => "response",
         }
     }
 }
 
 /// The kinds of MACs that anyone with the keyring can verify, because nobody guesses their values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditMac {
+pub enum SystemMac {
     /// An entry of the audit trail.
     Entry,
     /// A seal of the audit trail.
     Seal,
+    /// The request whose response is kept for its `Idempotency-Key` (AP-01).
+    Response,
 }
 
 /// A data key wrapped by KMS; safe to store, useless without KMS.
@@ -209,13 +215,14 @@ impl Keyring {
     pub fn is_authentic(
         &self,
         mac: &Mac,
-        kind: AuditMac,
+        kind: SystemMac,
         context: &str,
         value: &Sensitive,
     ) -> bool {
         let purpose = match kind {
-            AuditMac::Entry => Purpose::AuditEntry,
-            AuditMac::Seal => Purpose::AuditSeal,
+            SystemMac::Entry => Purpose::AuditEntry,
+            SystemMac::Seal => Purpose::AuditSeal,
+            SystemMac::Response => Purpose::Response,
         };
         self.verify(mac, purpose, context, value)
     }

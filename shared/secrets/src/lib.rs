@@ -18,5 +18,5 @@ mod keyring;
 pub mod kms;
 mod passwords;
 
-pub use keyring::{AuditMac, CannotOpen, Keyring, Purpose, WrappedKey};
+pub use keyring::{CannotOpen, Keyring, Purpose, SystemMac, WrappedKey};
 pub use passwords::{HashParameters, Hasher, Verified};

@@ -234,6 +234,23 @@ impl Store {
         }
     }
 
+    /// Loads the id of the account with a username, given in the form of `Username::key`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owner_of_username(
+        &self,
+        portal: &PortalId,
+        username: &str,
+    ) -> Result<Option<AccountId>, StoreError> {
+        let found = self.batch(vec![username_key(portal, username)]).await?;
+        let owner = found.first().and_then(|marker| text(marker, "account"));
+        let corrupt = |_| StoreError::corrupt("a username's marker");
+        owner
+            .map(|id| AccountId::parse(id).map_err(corrupt))
+            .transpose()
+    }
+
     /// Loads the accounts on a portal with an email address.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Outcome, kept_un
 use vestibule_domain::state::record::Mac;
 use vestibule_domain::values::ids::{AccountId, AuditId, OrganizationId, PortalId};
 use vestibule_domain::values::text::Sensitive;
-use vestibule_secrets::{AuditMac, Keyring, Purpose};
+use vestibule_secrets::{Keyring, Purpose, SystemMac};
 
 use crate::attributes::{Item, text};
 use crate::commit::Writes;
@@ -125,7 +125,7 @@ pub(crate) fn genuine(item: &Item, keyring: &Keyring) -> Option<AuditEvent> {
         code: BASE64URL_NOPAD.decode(code.as_bytes()).ok()?,
     };
     let canonical = Sensitive::new(event.canonical());
-    let holds = keyring.is_authentic(&mac, AuditMac::Entry, &place(&key(&event)), &canonical);
+    let holds = keyring.is_authentic(&mac, SystemMac::Entry, &place(&key(&event)), &canonical);
     (holds && lying(&event, &mac).ok()? == *item).then_some(event)
 }
 

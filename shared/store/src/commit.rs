@@ -26,6 +26,8 @@ pub enum Unique {
     Record,
     /// The id of an account; its natural id is used by an account with another username.
     AccountId,
+    /// The idempotency key of a request.
+    RepeatKey,
 }
 
 /// Why nothing was written.
@@ -253,6 +255,7 @@ impl<'a> Writes<'a> {
                 self.resolve_follow_up(follow_up, *again)
             }
             Change::ForgetAttempts(key) => self.forget_attempts(key),
+            Change::KeepResponse(kept) => self.keep_response(kept, rng),
         }
     }
 }

@@ -70,7 +70,8 @@ impl Entry {
         if let Some(kind) = sk.strip_prefix(FOLLOW_UPS) {
             let id = pk.strip_prefix(&format!("O#{portal}#"))?;
             let kind = FollowUpKind::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .find(|k| k.into_str() == kind)?;
             return Some(Self::FollowUp(OrganizationId::parse(id).ok()?, kind));
         }

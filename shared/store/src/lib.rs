@@ -13,6 +13,7 @@
 //! | sign in: username to account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (1 more call for a renamed account and for every refusal) |
 //! | forgotten username: accounts of an email address | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, and 1 per account |
 //! | every request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
+//! | repetition of a request with an idempotency key | main | `A#portal#id`/`K#digest` | GetItem | 1 per 4 KB |
 //! | registration: persons of a record | main | `R#plan#kind#number` | Query | 1 per 4 KB |
 //! | feed: stored state of 100 rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 per 4 KB and row |
 //! | feed: new row | main | the same | UpdateItem | 1 per KB, and 1 in the index |
@@ -47,7 +48,7 @@
 //!
 //! DynamoDB's TTL deletes items some time after the time in their attribute `expires` (seconds since the
 //! epoch): sessions after they end, attempt counters after their window, traces of sent messages after 30
-//! days, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
+//! days, kept responses after a day, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
 //! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 
 mod accounts;
@@ -65,6 +66,7 @@ pub mod feeds;
 mod follow_ups;
 mod invitations;
 mod item;
+mod kept;
 mod key;
 pub mod keyring;
 pub mod managed;
@@ -91,6 +93,7 @@ pub use collisions::client;
 pub use commit::{CommitError, Unique};
 pub use error::StoreError;
 pub use follow_ups::FollowUpState;
+pub use invitations::InvitationState;
 pub use invitations::InvitationsCursor;
 pub use read::Page;
 pub use tables::Tables;

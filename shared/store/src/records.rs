@@ -43,7 +43,10 @@ fn key_of(item: &Item) -> Option<RecordKey> {
     let (plan, kind, number) = (parts.next()?, parts.next()?, parts.next()?);
     Some(RecordKey {
         plan: plan.to_owned(),
-        kind: RecordKind::ALL.into_iter().find(|k| k.into_str() == kind)?,
+        kind: RecordKind::ALL
+            .iter()
+            .copied()
+            .find(|k| k.into_str() == kind)?,
         number: number.to_owned(),
         person: sk.parse().ok()?,
     })

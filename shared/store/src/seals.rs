@@ -20,7 +20,7 @@ use vestibule_domain::state::audit::kept_until;
 use vestibule_domain::state::record::Mac;
 use vestibule_domain::values::ids::PortalId;
 use vestibule_domain::values::text::Sensitive;
-use vestibule_secrets::{AuditMac, Keyring, Purpose};
+use vestibule_secrets::{Keyring, Purpose, SystemMac};
 
 use crate::attributes::{Item, text};
 use crate::expression::{Expression, n, s};
@@ -329,7 +329,7 @@ impl Store {
                 && pk.as_ref() == Some(&place)
                 && self
                     .keyring
-                    .is_authentic(&written.mac, AuditMac::Seal, &place, &canonical)
+                    .is_authentic(&written.mac, SystemMac::Seal, &place, &canonical)
         });
         FoundSeal {
             number,

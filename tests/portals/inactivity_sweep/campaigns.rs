@@ -933,3 +933,51 @@ async fn me_10_a_released_name_is_taken_once_whatever_fails() {
         }
     }
 }
+
+#[test]
+fn ag_13_a_cutoff_that_is_corrected_to_an_earlier_day_is_told_in_time() {
+    let folder = TempDir::new().unwrap();
+    let kept = kept_in(folder.path());
+    let with = |portals: &TempDir| Options {
+        portals: portals.path().to_owned(),
+        ..kept.clone()
+    };
+    let life = Life::first(&with(&agents("2027-05-31")));
+    life.live(async |world| {
+        world.register("agent", agent()).await;
+        world.wait_until("2026-12-01T18:00:00Z");
+        assert_eq!(
+            tick(world)
+                .await
+                .summary
+                .count(ScheduledAction::CampaignNotice),
+            1
+        );
+    });
+    life.end();
+    let corrected = agents("2027-02-10\ncorrected_on = 2027-01-10");
+    let life = Life::again(&with(&corrected));
+    life.live(async |world| {
+        vestibule_inactivity_sweep::reindex(&world.instance.app, None).await;
+        world.wait_until("2027-01-10T18:00:00Z");
+        assert_eq!(
+            tick(world)
+                .await
+                .summary
+                .count(ScheduledAction::CampaignNotice),
+            1
+        );
+        let mails = about(world, DANA, "Register again").await;
+        let words: Vec<_> = mails[mails.len() - 1].split_whitespace().collect();
+        assert!(
+            words.join(" ").contains("February 10, 2027"),
+            "{}",
+            words.join(" ")
+        );
+        world.wait_until("2027-02-11T18:00:00Z");
+        let (dana, _) = begins(world, "agent", "dana.whitfield").await;
+        is(&protected(&dana).await, (403, "call_help_desk"));
+        invariants(world).await;
+    });
+    life.end();
+}

@@ -293,3 +293,55 @@ async fn ux_08_a_file_that_is_sent_twice_at_once_invites_and_adds_nobody_twice()
         "one a portal"
     );
 }
+
+#[tokio::test]
+async fn ux_08_an_open_quote_affects_only_its_own_row() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let file = "email,first_name,last_name\n\
+        sam@blueheron.example,Sam,Lind\n\
+        tess@blueheron.example,\"Tess,Lind\n\
+        una@blueheron.example,Una,Lind\n\
+        vic@blueheron.example,Vic \"Vee\",Lind\n\
+        wim@blueheron.example,\"Wim\"x,Lind\n\
+        xan@blueheron.example,\"Xan \"\"X\"\"\",Lind\n";
+    let answer = invite(&ruth, file).await;
+    assert_eq!(
+        rows(&answer),
+        [
+            (2, "created", ""),
+            (
+                3,
+                "rejected",
+                "has an opening quote without a closing quote"
+            ),
+            (4, "created", ""),
+            (5, "rejected", "has a quote inside an unquoted field"),
+            (6, "rejected", "has text after a closing quote"),
+            (7, "created", ""),
+        ]
+    );
+    for invited in ["sam", "una", "xan"] {
+        let address = format!("{invited}@blueheron.example");
+        assert_eq!(world.mails_to(&address).await.len(), 1, "{invited}");
+    }
+
+    let (helen, _) = world.provider().await;
+    let file = "email,first_name,last_name\n\
+        kim@lakeside.example,\"Kim,Lind\n\
+        lou@lakeside.example,Lou,Lind\n";
+    let (status, answer) = send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!((status, counts(&answer)), (200, [1, 0, 1, 0]), "{answer}");
+}
+
+#[tokio::test]
+async fn se_06_a_name_in_a_file_cannot_carry_a_link() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let file = "email,first_name,last_name\n\
+        sam@blueheron.example,Claim at evil.example,Lind\n\
+        tess@blueheron.example,Tess,Lind\n";
+    let answer = invite(&ruth, file).await;
+    assert_eq!(counts(&answer), [1, 0, 1, 0], "{answer}");
+    assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 0);
+}

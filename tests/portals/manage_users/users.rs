@@ -584,3 +584,32 @@ async fn ag_09_a_user_is_found_by_full_name_however_it_is_typed() {
     }
     vestibule_tests::invariants::invariants(&world).await;
 }
+
+#[tokio::test]
+async fn ba_09_no_cell_of_a_download_starts_a_formula() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    for (first, name) in [
+        ("＝1＋1", "sam"),
+        ("＋1", "tess"),
+        ("－1 Una", "una"),
+        ("-Vic", "vic"),
+    ] {
+        let email = format!("{name}@blueheron.example");
+        let body =
+            json!({ "first_name": first, "last_name": "Lind", "email": email, "role": "user" });
+        ruth.post("/invitations", body).await.expect(201);
+        let token = link_token(&world.last_mail_to(&email).await);
+        let body = World::acceptance(&token, first, &email, &format!("{name}.lind"));
+        world.on("group").accepts(body).await.expect(201);
+    }
+    let listed = ruth.get("/users.csv").await.expect(200);
+    for row in listed.text.lines().skip(1) {
+        let starts = row.split(',').any(|cell| {
+            cell.trim_start()
+                .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+        });
+        assert!(!starts, "{row}");
+    }
+    assert!(listed.text.contains("'＝1＋1"), "{}", listed.text);
+}

@@ -81,7 +81,11 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         ("enrollee_id", "", digits),
         ("subscriber_last_name", "", "must not be empty"),
         ("subscriber_last_name", "  ", "must not be empty"),
-        ("subscriber_last_name", "-", "must contain a letter"),
+        (
+            "subscriber_last_name",
+            "-",
+            "must contain a letter or digit",
+        ),
         (
             "subscriber_last_name",
             "Alva\u{200b}rez",
@@ -577,4 +581,95 @@ async fn me_11_twins_whose_first_names_are_spelled_alike_are_not_confused() {
     };
     register("Joel").await.refused(403, "registration-refused");
     register("Zoe").await.expect(201);
+}
+
+#[tokio::test]
+async fn se_06_a_name_cannot_carry_a_link_and_is_visible() {
+    let world = World::new().await;
+    for name in [
+        "https://evil.example",
+        "WINNER! Claim at evil.com",
+        "evil\u{3002}com",
+        "me@evil.example",
+        "\u{3164}",
+        "\u{2800}\u{115f}",
+    ] {
+        for field in ["first_name", "last_name"] {
+            let body = with(member(), &format!("/{field}"), name);
+            world.on("member").registers(body).await.invalid(field);
+        }
+    }
+    let maria = world.member().await;
+    let body = json!({ "first_name": "Claim at evil.com", "last_name": "Alvarez" });
+    maria.patch("/me", body).await.invalid("first_name");
+    let ruth = world.group_principal().await;
+    let body = json!({ "first_name": "www.evil.com", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" });
+    ruth.post("/invitations", body).await.invalid("first_name");
+    // A period that ends a word is a part of a name.
+    let thomas = with(thomas(), "/first_name", "Thomas J. R.");
+    world.register("member", thomas).await;
+}
+
+#[tokio::test]
+async fn ux_10_the_own_email_address_is_no_password() {
+    let world = World::new().await;
+    let body = with(member(), "/email", "turquoise9@juniper.example");
+    for password in ["turquoise9@juniper.example", "Turquoise9Juniper"] {
+        let body = with(body.clone(), "/password", password);
+        world.on("member").registers(body).await.invalid("password");
+    }
+    world.register("member", body).await;
+    let maria = world.sign_in("member", "maria.alvarez").await;
+    let changed = maria
+        .changes_password(PASSWORD, "turquoise9@juniper.example")
+        .await;
+    changed.invalid("new_password");
+}
+
+#[tokio::test]
+async fn me_04_answers_are_long_enough_different_and_not_in_the_question() {
+    let world = World::new().await;
+    let answers = |given: [&str; 3]| -> Value {
+        let pairs = QUESTIONS.iter().zip(given);
+        pairs
+            .map(|(q, a)| json!({ "question": q, "answer": a }))
+            .collect()
+    };
+    let pet = QUESTIONS[1]
+        .trim_end_matches('?')
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    for (given, fields) in [
+        (
+            ["a", "a", "a"],
+            vec![
+                "security_answers[0].answer",
+                "security_answers[1].answer",
+                "security_answers[2].answer",
+            ],
+        ),
+        (
+            ["Biscuit", "biscuit!", "Lake Geneva"],
+            vec!["security_answers[1].answer"],
+        ),
+        (
+            ["Maple Street", QUESTIONS[1], "Lake Geneva"],
+            vec!["security_answers[1].answer"],
+        ),
+        (
+            ["Maple Street", pet, "Lake Geneva"],
+            vec!["security_answers[1].answer"],
+        ),
+    ] {
+        let body = with(member(), "/security_answers", answers(given));
+        let refused = world.on("member").registers(body).await;
+        refused.invalid_fields(&fields);
+    }
+    let maria = world.member().await;
+    let body = json!({ "password": PASSWORD, "security_answers": answers(["x", "Biscuit", "Lake Geneva"]) });
+    maria
+        .patch("/me", body)
+        .await
+        .invalid("security_answers[0].answer");
 }

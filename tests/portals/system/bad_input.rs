@@ -1274,6 +1274,7 @@ async fn unknown_paths_and_objects_are_problems() {
                 format!("/invitations/{id}/resend"),
                 Some(nothing),
             ),
+            (Method::GET, format!("/invitations/{id}"), None),
             (Method::DELETE, format!("/invitations/{id}"), None),
             (Method::DELETE, format!("/sessions/{id}"), None),
         ] {

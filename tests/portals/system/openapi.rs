@@ -325,3 +325,95 @@ fn every_problem_type_is_in_the_guide() {
         "the guide and the sources contain the same problem types"
     );
 }
+
+/// Every text below a schema of a request, with the names of the fields that lead to it.
+fn texts<'d>(document: &'d Value, schema: &'d Value, at: &str, out: &mut Vec<(String, &'d Value)>) {
+    let schema = resolve(document, schema);
+    for kind in ["oneOf", "anyOf", "allOf"] {
+        for choice in schema[kind].as_array().into_iter().flatten() {
+            texts(document, choice, at, out);
+        }
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        texts(document, property, &format!("{at}.{name}"), out);
+    }
+    for below in ["items", "additionalProperties"] {
+        if schema[below].is_object() {
+            texts(document, &schema[below], &format!("{at}.{below}"), out);
+        }
+    }
+    let kinds = schema["type"].as_array();
+    if schema["type"] == "string" || kinds.is_some_and(|k| k.contains(&"string".into())) {
+        out.push((at.to_owned(), schema));
+    }
+}
+
+#[test]
+fn ap_02_every_text_of_a_request_has_its_values_or_bounds() {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let mut found = Vec::new();
+    for (method, path, operation) in operations() {
+        let at = format!("{method} {path}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let found_before = found.len();
+            let name = parameter["name"].as_str().unwrap();
+            let schema = &document["paths"][&path][method.to_lowercase()]["parameters"];
+            let schema = schema
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|p| p["name"] == name);
+            texts(
+                &document,
+                &schema.unwrap()["schema"],
+                &format!("{at} {name}"),
+                &mut found,
+            );
+            if parameter["schema"]["type"] == "integer" {
+                let schema = &parameter["schema"];
+                assert!(
+                    schema["minimum"].is_number() && schema["maximum"].is_number(),
+                    "{at} {name}"
+                );
+            } else {
+                assert_eq!(found.len(), found_before + 1, "{at} {name} has one type");
+            }
+        }
+        let body = &document["paths"][&path][method.to_lowercase()]["requestBody"]["content"];
+        texts(
+            &document,
+            &body["application/json"]["schema"],
+            &at,
+            &mut found,
+        );
+    }
+    assert!(found.len() > 150, "{}", found.len());
+    let unbounded = found
+        .iter()
+        .filter(|(_, schema)| schema["enum"].is_null() && schema["maxLength"].is_null());
+    let unbounded: Vec<_> = unbounded.map(|(at, _)| at).collect();
+    assert_eq!(unbounded, [&String::new(); 0]);
+}
+
+#[test]
+fn ap_02_every_status_is_listed() {
+    for (method, path, operation) in operations() {
+        let responses = operation["responses"].as_object().unwrap();
+        let has = |status: &str| responses.contains_key(status);
+        let what = format!("{method} {path}");
+        assert!(
+            responses.keys().all(|s| s.parse::<u16>().is_ok()),
+            "{what} has a range"
+        );
+        assert!(has("404") && has("500") && has("503"), "{what}");
+        assert!(
+            method == "GET" || has("403") && has("415") && has("429"),
+            "{what}"
+        );
+        let body = &operation["requestBody"]["content"]["application/json"];
+        assert!(
+            body.is_null() || has("400") && has("413") && has("422"),
+            "{what}"
+        );
+    }
+}

@@ -115,6 +115,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/invitations",
         &["a user", "an administrator", "a principal"],
     ),
+    ("GET", "/{portal}/invitations/{id}", &WHOSE),
     ("POST", "/{portal}/invitations/{id}/resend", &WHOSE),
     ("DELETE", "/{portal}/invitations/{id}", &WHOSE),
     (
@@ -710,7 +711,7 @@ impl Site {
                 )
             }
             (_, "/users/{id}") => (with_id(whose([own, other, elsewhere])), None),
-            ("POST", "/invitations/{id}/resend") | ("DELETE", "/invitations/{id}") => {
+            ("POST", "/invitations/{id}/resend") | ("GET" | "DELETE", "/invitations/{id}") => {
                 let own = if what == OWN {
                     self.invitation().await
                 } else {
@@ -759,7 +760,9 @@ impl Site {
                     if answer.status < 300 {
                         match route {
                             "/{portal}/users/{id}/approval" => drop(self.pending.take()),
-                            "/{portal}/invitations/{id}" => drop(self.invitation.take()),
+                            "/{portal}/invitations/{id}" if method == "DELETE" => {
+                                drop(self.invitation.take())
+                            }
                             "/{portal}/users/{id}"
                             | "/{portal}/users/{id}/access"
                             | "/{portal}/users/{id}/status" => {

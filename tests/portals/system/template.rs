@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vestibule_deliver_mail::Event;
 use vestibule_domain::feed::sequence::FeedName;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_domain::values::text::{Email, Username};
 use vestibule_http::schedule::Scheduled;
 use vestibule_import_records::S3Event;
@@ -558,6 +559,23 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
         .await;
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     assert_eq!(added["created"], 1, "{added}");
+
+    // The owner of a letter that can't be printed is notified.
+    let feed = format!(
+        "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country\n\
+         300000001,0,Kim,Wide,Wide,1980-01-31,{},Springfield,IL,62704,US",
+        "W".repeat(60)
+    );
+    world.import(RecordKind::Member, &feed).await;
+    let verification = json!({ "enrollee_id": "300000001", "subscriber_last_name": "Wide", "date_of_birth": "1980-01-31" });
+    let kim = with(member(), "/verification", verification);
+    let kim = with(
+        with(kim, "/email", "kim@example.com"),
+        "/username",
+        "kim.wide",
+    );
+    world.register("member", kim).await;
+    world.instance.print_letters().await.unwrap();
 
     // SES reports a bounced email.
     let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");

@@ -24,7 +24,7 @@ struct Arguments {
 fn main() -> std::io::Result<()> {
     let Arguments { to } = Arguments::parse();
     std::fs::create_dir_all(&to)?;
-    for kind in RecordKind::ALL {
+    for &kind in RecordKind::ALL {
         let file = to.join(feed::file_name(kind));
         std::fs::write(&file, sample_records::generate(kind))?;
         println!("{}", file.display());

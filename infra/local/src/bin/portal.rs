@@ -329,7 +329,8 @@ impl PortalsArgument {
 
 fn kind(text: &str) -> Result<RecordKind, String> {
     RecordKind::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .find(|k| k.into_str() == text)
         .ok_or_else(|| "must be member, agent, group or provider".to_owned())
 }

@@ -268,7 +268,7 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use vestibule_domain::values::text::Sensitive;
-    use vestibule_secrets::{AuditMac, Purpose};
+    use vestibule_secrets::{Purpose, SystemMac};
 
     fn local(master_key: u8, seed: u64) -> LocalKms {
         LocalKms::new([master_key; 32], StdRng::seed_from_u64(seed))
@@ -312,7 +312,7 @@ mod tests {
         let entry = keyring.mac(Purpose::AuditEntry, "entry", &Sensitive::new("signed in"));
         assert!(again.is_authentic(
             &entry,
-            AuditMac::Entry,
+            SystemMac::Entry,
             "entry",
             &Sensitive::new("signed in")
         ));

@@ -81,7 +81,8 @@ impl FeedName {
         Ok(Self {
             plan: Slug::parse(plan).map_err(|_| NoFeed)?,
             kind: RecordKind::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .find(|k| k.into_str() == kind)
                 .ok_or(NoFeed)?,
             order: (day.parse().map_err(|_| NoFeed)?, number),

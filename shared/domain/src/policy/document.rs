@@ -97,6 +97,15 @@ impl Policy {
         origins.any(|allowed| allowed.as_str().as_bytes() == origin)
     }
 
+    /// Returns whether the portal mails letters: PINs or notifications.
+    pub fn sends_letters(&self) -> bool {
+        self.pin.is_some()
+            || self
+                .registration_types
+                .iter()
+                .any(|t| t.notification_letter)
+    }
+
     /// Reads the policy of `portal` from the text of its file.
     ///
     /// # Errors

@@ -112,6 +112,7 @@ fn portal_of(change: &Change) -> Option<&PortalId> {
         | Change::StartSession(_)
         | Change::RenewSession(_)
         | Change::EndSession(_)
+        | Change::KeepResponse(_)
         | Change::WithdrawLetter(_)
         | Change::ClearAdminNotices(_)
         | Change::ResolveFollowUp { .. }

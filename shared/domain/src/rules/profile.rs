@@ -15,6 +15,12 @@ use crate::state::session::{Token, TokenKind};
 use crate::values::ids::{MessageId, OrganizationId};
 use crate::values::text::{Email, PersonName};
 
+/// The maximum number of links in a profile (BL-11).
+pub const MAX_LINKS: usize = 20;
+
+/// The maximum length of a feedback message, in characters (AG-17).
+pub const MAX_FEEDBACK_LENGTH: usize = 4000;
+
 /// How long a new email address can be confirmed.
 const CONFIRMABLE_DAYS: u32 = 3;
 

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::policy::Role;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
@@ -10,7 +10,18 @@ use crate::values::text::Email;
 
 /// The purpose of a follow-up.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
@@ -24,7 +35,7 @@ pub enum FollowUpKind {
 }
 
 impl FollowUpKind {
-    pub const ALL: [Self; 3] = [Self::AdminNotice, Self::Backup, Self::Review];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 }
 
 /// A scheduled check of an organization.

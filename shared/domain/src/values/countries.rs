@@ -8,6 +8,11 @@ pub(crate) fn name(code: &str) -> Option<&'static str> {
         .map(|i| NAMES[i].1)
 }
 
+/// Returns all codes.
+pub(crate) fn codes() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(code, _)| *code)
+}
+
 /// ISO 3166-1 alpha-2 codes and short names, sorted by code.
 const NAMES: [(&str, &str); 249] = [
     ("AD", "Andorra"),

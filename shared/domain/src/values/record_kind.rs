@@ -2,13 +2,24 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::values::folding;
 use crate::values::text::{self, Invalid, Sensitive};
 
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
@@ -24,7 +35,7 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    pub const ALL: [Self; 4] = [Self::Member, Self::Agent, Self::Group, Self::Provider];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
     /// Returns the name, in the API and in feeds, of the number that identifies such a record.
     pub const fn number_field(self) -> &'static str {
@@ -65,7 +76,18 @@ impl RecordKind {
 
 /// A fact in a plan record that verifies a person's identity. Only its keyed MAC is stored.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
@@ -84,6 +106,8 @@ pub enum Fact {
 }
 
 impl Fact {
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
+
     /// Parses a fact that a person entered or a feed contains into the normalized form that is
     /// compared.
     ///

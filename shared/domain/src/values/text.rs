@@ -489,6 +489,11 @@ impl Country {
         }
     }
 
+    /// Returns the codes of all countries.
+    pub fn codes() -> impl Iterator<Item = &'static str> {
+        crate::values::countries::codes()
+    }
+
     /// Returns the English name.
     pub fn name(&self) -> &str {
         crate::values::countries::name(&self.0).unwrap_or(&self.0)

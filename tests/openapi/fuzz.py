@@ -1,0 +1,122 @@
+"""Runs Schemathesis against `cargo portal`, once for each sample person, with that person's portal in the path."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+PORTAL = HERE.parent.parent / "target/debug/portal"
+SCHEMATHESIS = pathlib.Path(sys.executable).absolute().parent / "schemathesis"
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_schema_conformance,valid_requests_are_read"
+)
+# What ends the session of the person who calls, or takes the person's account away.
+NOT_CALLED = ["sign_out", "end_session", "change_password", "choose_username", "complete_password_reset"]
+START_WITHIN = 600
+
+
+def call(method, url, body=None, token=None):
+    headers = {"content-type": "application/json"}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers=headers, method=method)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"null")
+
+
+def start(data):
+    """Starts the system and returns the process and its address."""
+    command = [PORTAL, "--port", "0", "--data", data]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + START_WITHIN
+    base = None
+    for line in process.stdout:
+        if "Vestibule runs at" in line:
+            base = line.split("runs at")[1].split()[0].rstrip("/")
+        if "Press Ctrl-C" in line and base:
+            return process, base
+        if time.monotonic() > deadline:
+            break
+    process.kill()
+    raise SystemExit("cargo portal did not start")
+
+
+def with_portal(document, portal):
+    """Returns the document with one portal in each path."""
+    document = json.loads(json.dumps(document))
+    for item in document["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["name"] == "portal":
+                    parameter["schema"] = {"type": "string", "enum": [portal]}
+    return document
+
+
+def fuzz(base, document, person, folder):
+    """Calls every operation as a person. Returns whether all went well."""
+    portal, username = person["portal"], person["username"]
+    body = {"username": username, "password": person["password"], "token_delivery": "body"}
+    status, session = call("POST", f"{base}/{portal}/sessions", body)
+    if status != 201:
+        print(f"{portal} {username} cannot sign in: {status} {session}")
+        return False
+    file = folder / f"{portal}-{username}.json"
+    file.write_text(json.dumps(with_portal(document, portal)))
+    print(f"\n== {portal}: {username} ({session.get('next_step', 'no pending step')})", flush=True)
+    command = [
+        SCHEMATHESIS, "run", file,
+        "--url", base, "--header", f"Authorization: Bearer {session['token']}",
+        "--checks", CHECKS, "--mode", "positive", "--phases", "coverage,fuzzing",
+        "--max-examples", os.environ.get("EXAMPLES", "20"),
+        "--seed", os.environ.get("SEED", "1"), "--continue-on-failure", "--no-shrink",
+    ]
+    for operation in NOT_CALLED:
+        command += ["--exclude-operation-id", operation]
+    environment = dict(
+        os.environ,
+        SCHEMATHESIS_HOOKS="hooks",
+        FINDINGS=str(folder / "findings"),
+        PYTHONPATH=str(HERE),
+        HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"),
+    )
+    # Schemathesis leaves its cache in the working directory.
+    return subprocess.run(command, env=environment, cwd=folder, check=False).returncode == 0
+
+
+def main():
+    wanted = sys.argv[1:]
+    document = json.loads(subprocess.check_output([PORTAL, "openapi"]))
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        process, base = start(folder / "data")
+        try:
+            people = json.loads((folder / "data" / "people.json").read_text())["people"]
+            for person in people:
+                if person.get("password") and (not wanted or person["portal"] in wanted):
+                    if not fuzz(base, document, person, folder):
+                        failed.append(f"{person['portal']} {person['username']}")
+        finally:
+            process.terminate()
+            process.wait()
+        findings = folder / "findings"
+        if findings.exists():
+            print("\nValid requests that were rejected:")
+            print("\n".join(sorted(set(findings.read_text().splitlines()))))
+    print("\n" + (f"Failed: {', '.join(failed)}" if failed else "Every request went as described."))
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()

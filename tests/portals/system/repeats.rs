@@ -1,0 +1,519 @@
+//! Requests that are sent again: with an idempotency key, and without one.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_domain::values::record_kind::RecordKind;
+use vestibule_tests::client::{Person, Response};
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_tests::invariants::invariants;
+use vestibule_tests::people::{dental, group_principal, provider};
+use vestibule_tests::{Prepared, World, link_token, options};
+
+use super::openapi::{operations, resolve};
+
+const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+
+/// Sends a request with an idempotency key.
+async fn send(by: &Person, path: &str, body: Option<&Value>, key: &str) -> Response {
+    let mut request = by
+        .request(Method::POST, path)
+        .header("idempotency-key", key);
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    Response::to(request).await
+}
+
+fn is_replayed(response: &Response) -> bool {
+    response
+        .headers
+        .get("idempotency-replayed")
+        .is_some_and(|value| value == "true")
+}
+
+fn ivy() -> Value {
+    json!({ "first_name": "Ivy", "last_name": "Lind", "email": "ivy@lakeside.example" })
+}
+
+fn sam() -> Value {
+    json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example" })
+}
+
+/// A request that creates something: who sends it, where, and with what.
+struct Creation {
+    operation: &'static str,
+    by: Person,
+    path: &'static str,
+    body: Option<Value>,
+    /// Another valid request of the same kind, if there is a body.
+    other: Option<Value>,
+    /// The address that gets one email for each creation.
+    mail_to: &'static str,
+}
+
+/// Every operation that accepts a key.
+async fn creations(world: &World) -> Vec<Creation> {
+    let ruth = world.group_principal().await;
+    let (helen, _) = world.provider().await;
+    let maria = world.member().await;
+    world.register("practice", dental()).await;
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    // A user of one organization whom another one invites.
+    let employer = |number: &str, tax_id: &str, first: &str, username: &str| {
+        json!({
+            "registration_type": "employer",
+            "verification": { "group_number": number, "tax_id_last4": tax_id },
+            "first_name": first, "last_name": "Lind", "email": format!("{username}@cedar.example"),
+            "username": username, "password": vestibule_tests::people::PASSWORD,
+        })
+    };
+    let verification = &group_principal()["verification"];
+    let (number, tax_id) = (&verification["group_number"], &verification["tax_id_last4"]);
+    let first = employer(
+        number.as_str().unwrap(),
+        tax_id.as_str().unwrap(),
+        "Ann",
+        "ann.heron",
+    );
+    world.register("employer", first).await;
+    let ann = world.sign_in("employer", "ann.heron").await;
+    world
+        .register("employer", employer("GR20002", "5678", "Pat", "pat.cedar"))
+        .await;
+    let pat = world.sign_in("employer", "pat.cedar").await;
+    let link = world
+        .invite(&pat, "Ann", "ann.heron@cedar.example", "user")
+        .await;
+    let creation = |operation, by: &Person, path, body: Value, other: Value, mail_to| Creation {
+        operation,
+        by: by.clone(),
+        path,
+        body: (!body.is_null()).then_some(body),
+        other: (!other.is_null()).then_some(other),
+        mail_to,
+    };
+    let lee = json!({ "first_name": "Lee", "last_name": "Lind", "email": "lee@blueheron.example" });
+    let jo = json!({ "first_name": "Jo", "last_name": "Lind", "email": "jo@lakeside.example" });
+    let message = |text: &str| json!({ "message": text });
+    vec![
+        creation(
+            "invite_user",
+            &ruth,
+            "/invitations",
+            sam(),
+            lee,
+            "sam@blueheron.example",
+        ),
+        creation(
+            "add_user",
+            &helen,
+            "/users",
+            ivy(),
+            jo,
+            "ivy@lakeside.example",
+        ),
+        creation(
+            "send_feedback",
+            &maria,
+            "/feedback",
+            message("The new site is good."),
+            message("The new site is bad."),
+            "member-services@harborlight.example",
+        ),
+        creation(
+            "reissue_pin",
+            &maria,
+            "/pin/letter",
+            Value::Null,
+            Value::Null,
+            "",
+        ),
+        creation(
+            "start_access_review",
+            &omar,
+            "/access-reviews",
+            Value::Null,
+            Value::Null,
+            "omar@riverbend.example",
+        ),
+        creation(
+            "accept_invitation_as_user",
+            &ann,
+            "/me/invitations",
+            json!({ "token": link }),
+            json!({ "token": "vi.nowhere" }),
+            "pat.cedar@cedar.example",
+        ),
+    ]
+}
+
+/// Operations that create something and need no key: a repetition gives the first response, or each request is
+/// meant to create another session.
+const WITHOUT_KEY: [&str; 4] = [
+    "register",
+    "accept_invitation",
+    "register_additional_organization",
+    "sign_in",
+];
+
+#[tokio::test]
+async fn ap_01_every_operation_that_creates_something_accepts_a_key() {
+    let world = World::new().await;
+    let mut expected: BTreeSet<String> = WITHOUT_KEY.map(String::from).into();
+    let creations = creations(&world).await;
+    expected.extend(creations.iter().map(|c| c.operation.to_owned()));
+    let mut found = BTreeSet::new();
+    for (_, _, operation) in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        let parameters = operation["parameters"].as_array().unwrap();
+        let has_key = parameters.iter().any(|p| p["name"] == "Idempotency-Key");
+        if operation["responses"]["201"].is_object() || has_key {
+            found.insert(id.to_owned());
+            assert_eq!(has_key, !WITHOUT_KEY.contains(&id), "{id}");
+        }
+    }
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn ap_01_the_same_key_gives_the_same_response_and_happens_once() {
+    let world = World::new().await;
+    for creation in creations(&world).await {
+        let Creation {
+            operation,
+            by,
+            path,
+            body,
+            other,
+            mail_to,
+        } = &creation;
+        let own = &format!("{KEY}-{operation}");
+        let before = (
+            world.mails_to(mail_to).await.len(),
+            world.letters().await.len(),
+        );
+        let first = send(by, path, body.as_ref(), own).await;
+        assert!(
+            matches!(first.status, 201 | 202),
+            "{operation}: {}",
+            first.text
+        );
+        assert!(!is_replayed(&first), "{operation}");
+        let made = (
+            world.mails_to(mail_to).await.len(),
+            world.letters().await.len(),
+        );
+        assert!(made > before, "{operation}");
+        world.pass(SignedDuration::from_mins(1));
+        for key in [own.as_str(), &format!("\"{own}\"")] {
+            let again = send(by, path, body.as_ref(), key).await;
+            assert!(is_replayed(&again), "{operation}: {}", again.text);
+            assert_eq!(
+                (again.status, &again.text),
+                (first.status, &first.text),
+                "{operation}"
+            );
+            assert_eq!(
+                again.headers.get("location"),
+                first.headers.get("location"),
+                "{operation}"
+            );
+        }
+        if let Some(other) = other {
+            let refused = send(by, path, Some(other), own).await;
+            refused.refused(422, "idempotency-key-reused");
+        }
+        // The key was used for this path; another path is another request.
+        let elsewhere = send(by, "/feedback", Some(&json!({ "message": "Hello" })), own).await;
+        if *operation != "send_feedback" {
+            elsewhere.refused(422, "idempotency-key-reused");
+        }
+        let then = (
+            world.mails_to(mail_to).await.len(),
+            world.letters().await.len(),
+        );
+        assert_eq!(then, made, "{operation}");
+    }
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ap_01_a_key_belongs_to_its_caller_and_lasts_a_day() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let maria = world.member().await;
+    let message = json!({ "message": "The new site is good." });
+    send(&maria, "/feedback", Some(&message), KEY)
+        .await
+        .expect(202);
+    // Another caller's key is another key.
+    let response = send(&helen, "/feedback", Some(&message), KEY)
+        .await
+        .expect(202);
+    assert!(!is_replayed(&response));
+    // Another session of the same caller repeats the request.
+    let again = world.sign_in("member", "maria.alvarez").await;
+    assert!(is_replayed(
+        &send(&again, "/feedback", Some(&message), KEY)
+            .await
+            .expect(202)
+    ));
+    // A session that is not valid learns nothing.
+    again.signs_out().await.expect(204);
+    send(&again, "/feedback", Some(&message), KEY)
+        .await
+        .expect(401);
+
+    world.pass(SignedDuration::from_hours(24));
+    let maria = world.sign_in("member", "maria.alvarez").await;
+    let response = send(&maria, "/feedback", Some(&message), KEY)
+        .await
+        .expect(202);
+    assert!(!is_replayed(&response));
+    let sent = world.mails_to("member-services@harborlight.example").await;
+    assert_eq!(sent.len(), 2);
+
+    for key in ["", "\"\"", &"k".repeat(256)] {
+        send(&maria, "/feedback", Some(&message), key)
+            .await
+            .invalid("idempotency-key");
+    }
+    let long = "k".repeat(255);
+    send(&maria, "/feedback", Some(&message), &long)
+        .await
+        .expect(202);
+}
+
+#[tokio::test]
+async fn ap_01_of_many_requests_with_one_key_at_once_one_happens_and_the_others_replay_it() {
+    let world = World::new().await;
+    for creation in creations(&world).await {
+        let Creation {
+            operation,
+            by,
+            path,
+            body,
+            mail_to,
+            ..
+        } = &creation;
+        let own = &format!("{KEY}-{operation}");
+        let before = (
+            world.mails_to(mail_to).await.len(),
+            world.letters().await.len(),
+        );
+        let sent = (0..12).map(|_| send(by, path, body.as_ref(), own));
+        let responses = join_all(sent).await;
+        let texts: BTreeSet<_> = responses.iter().map(|r| (r.status, &r.text)).collect();
+        // A pin letter is requested three times a day, and each of these attempts counts.
+        let allowed: Vec<_> = texts.iter().filter(|(status, _)| *status != 429).collect();
+        assert_eq!(allowed.len(), 1, "{operation}: {texts:?}");
+        let made = responses
+            .iter()
+            .filter(|r| r.status < 300 && !is_replayed(r));
+        assert_eq!(made.count(), 1, "{operation}");
+        let after = (
+            world.mails_to(mail_to).await.len(),
+            world.letters().await.len(),
+        );
+        let new = (after.0 - before.0) + (after.1 - before.1);
+        assert!((1..=2).contains(&new), "{operation} had {new} messages");
+        let again = send(by, path, body.as_ref(), own).await;
+        assert!(
+            is_replayed(&again) && texts.contains(&(again.status, &again.text)),
+            "{operation}"
+        );
+    }
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ap_01_a_repetition_with_a_key_succeeds_whatever_failed_before() {
+    let faults = &FaultInjector::default();
+    let feed = "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02\n";
+    let mut prepared = Prepared::new(async || {
+        let world = World::empty(vestibule_local::Options {
+            interceptors: vec![faults.interceptor()],
+            ..options()
+        })
+        .await;
+        world.import(RecordKind::Group, feed).await;
+        let ruth = world.group_principal().await;
+        (world, ruth)
+    });
+    for fault in Fault::ALL {
+        for n in 0.. {
+            let (world, ruth) = prepared.again().await;
+            faults.arm(n, fault);
+            let first = send(ruth, "/invitations", Some(&sam()), KEY).await;
+            let (calls, suffered) = faults.disarm();
+            assert!(
+                matches!(first.status, 201 | 503),
+                "{fault:?} of call {n}: {}",
+                first.text
+            );
+            // However it went, the client sends the same request again and has the invitation.
+            let again = send(ruth, "/invitations", Some(&sam()), KEY)
+                .await
+                .expect(201);
+            if first.status == 201 {
+                assert!(is_replayed(&again) && first.text == again.text);
+            }
+            let mails = world.mails_to("sam@blueheron.example").await;
+            assert_eq!(mails.len(), 1, "{fault:?} of call {n}");
+            let accepted = World::acceptance(
+                &link_token(&mails[0]),
+                "Sam",
+                "sam@blueheron.example",
+                "sam.lind",
+            );
+            world.on("group").accepts(accepted).await.expect(201);
+            invariants(world).await;
+            if suffered.is_none() {
+                assert_eq!(n, calls);
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn ap_01_what_is_kept_for_a_key_reveals_nothing_in_the_table() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let added = send(&helen, "/users", Some(&ivy()), "a key of Lakeside")
+        .await
+        .expect(201);
+    let rows = world.items(&world.instance.tables.main).await;
+    let is_kept = |row: &&vestibule_tests::Item| row["sk"].as_s().unwrap().starts_with("K#");
+    let kept: Vec<_> = rows
+        .iter()
+        .filter(is_kept)
+        .map(|row| format!("{row:?}"))
+        .collect();
+    assert_eq!(kept.len(), 1);
+    for secret in [
+        "Ivy",
+        "Lind",
+        "ivy@lakeside.example",
+        "a key of Lakeside",
+        added.text_at("/id"),
+        added.text_at("/username"),
+    ] {
+        assert!(!secret.is_empty() && !kept[0].contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn ap_01_the_same_person_is_not_added_twice_without_a_key() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let first = helen.post("/users", ivy()).await.expect(201);
+    helen
+        .post("/users", ivy())
+        .await
+        .refused(409, "already-added");
+    let others =
+        json!({ "first_name": "Ivana", "last_name": "Lindt", "email": "IVY@lakeside.example" });
+    helen
+        .post("/users", others)
+        .await
+        .refused(409, "already-added");
+    assert_eq!(world.mails_to("ivy@lakeside.example").await.len(), 1);
+    let found = helen.get("/users?query=ivy").await.expect(200);
+    assert_eq!(found.items().len(), 1);
+
+    // At once, too.
+    let jo = json!({ "first_name": "Jo", "last_name": "Lind", "email": "jo@lakeside.example" });
+    let sent = join_all((0..10).map(|_| helen.post("/users", &jo))).await;
+    let (added, refused): (Vec<_>, Vec<_>) = sent.iter().partition(|r| r.status == 201);
+    assert_eq!((added.len(), refused.len()), (1, 9));
+    let problems: BTreeSet<_> = refused.iter().map(|r| r.problem()).collect();
+    assert!(
+        problems.is_subset(&["already-added", "conflict"].into()),
+        "{problems:?}"
+    );
+    assert_eq!(world.mails_to("jo@lakeside.example").await.len(), 1);
+    let found = helen.get("/users?query=jo").await.expect(200);
+    assert_eq!(found.items().len(), 1);
+
+    // Who was removed can be added again, and another organization can add the same person.
+    let id = first.text_at("/id");
+    helen.delete(&format!("/users/{id}")).await.expect(204);
+    helen.post("/users", ivy()).await.expect(201);
+    invariants(&world).await;
+}
+
+/// RFC 9110, 15.3.2: the location identifies what was created.
+#[tokio::test]
+async fn every_201_has_a_location_that_the_creator_can_get() {
+    let world = World::new().await;
+    let mut seen = BTreeSet::new();
+    let mut check = async |operation: &'static str, by: &Person, response: Response| {
+        let response = response.expect(201);
+        let location = response.headers["location"].to_str().unwrap();
+        let (_, path) = location[1..].split_once('/').unwrap();
+        by.get(&format!("/{path}")).await.expect(200);
+        seen.insert(operation.to_owned());
+    };
+    let mut helen = None;
+    for creation in creations(&world).await {
+        let Creation {
+            operation,
+            by,
+            path,
+            body,
+            ..
+        } = &creation;
+        if *operation == "add_user" {
+            helen = Some(by.clone());
+        }
+        if *operation != "send_feedback" {
+            let response = by.send(Method::POST, path, body.as_ref()).await;
+            check(operation, by, response).await;
+        }
+    }
+    // What strangers create, they can get when they have signed in.
+    let visitor = world.on("agent");
+    let agent = vestibule_tests::people::agent();
+    let registered = visitor.registers(&agent).await;
+    let username = agent["username"].as_str().unwrap();
+    let (dana, begun) = visitor
+        .sign_in(username, vestibule_tests::people::PASSWORD)
+        .await;
+    check("register", &dana, registered).await;
+    check("sign_in", &dana, begun).await;
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    let token = world
+        .invite(&ruth, "Kim", "kim@blueheron.example", "user")
+        .await;
+    let body = World::acceptance(&token, "Kim", "kim@blueheron.example", "kim.lind");
+    let accepted = world.on("group").accepts(body).await;
+    let kim = world.sign_in("group", "kim.lind").await;
+    check("accept_invitation", &kim, accepted).await;
+    let helen = helen.unwrap();
+    let further = json!({
+        "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
+        "attests_signing_authority": true, "postal_address": provider()["postal_address"], "accepted_agreements": {},
+    });
+    let response = helen.post("/me/organizations", further).await;
+    check("register_additional_organization", &helen, response).await;
+
+    let document: Value = serde_json::from_str(&vestibule_local::openapi::openapi()).unwrap();
+    let mut described = BTreeSet::new();
+    for (_, _, operation) in operations() {
+        let response = resolve(&document, &operation["responses"]["201"]);
+        if response.is_object() {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(
+                response["headers"]["location"].is_object(),
+                "{id} describes its location"
+            );
+            described.insert(id);
+        }
+    }
+    assert_eq!(seen, described);
+}
