@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, group_principal, redemption, with};
-use vestibule_tests::{World, code_in, link_token};
+use vestibule_tests::{World, code_in, link_token, options, portals_with};
 
 const KIM: &str = "kim@blueheron.example";
 
@@ -263,17 +263,22 @@ async fn se_02_the_current_administrators_are_notified_at_their_current_addresse
 /// Where nobody has to approve, all administrators are notified as well.
 #[tokio::test]
 async fn se_02_every_acceptance_is_reported_where_no_approval_is_required() {
-    let world = World::new().await;
-    let desk = world.help_desk().await;
-    world.desk_staff(&desk.supervisor, "Bea", "principal").await;
-    world
-        .desk_staff(&desk.supervisor, "Cal", "help_desk_reader")
-        .await;
-    for address in ["olive@harborlight.example", "bea@harborlight.example"] {
-        let mails = world.mails_to(address).await;
+    let folder = portals_with("group", &[("approval = true\n", "")], "");
+    let world = World::with(vestibule_local::Options {
+        portals: folder.path().to_owned(),
+        ..options()
+    })
+    .await;
+    let ruth = world.group_principal().await;
+    world.invited(&ruth, "Ada", "administrator").await;
+    let ada = world.sign_in("group", "ada.lind").await;
+    world.invited(&ada, "Kim", "user").await;
+    for address in ["ruth@blueheron.example", "ada@blueheron.example"] {
+        let all = told(&world, address).await;
+        let last = all.last().unwrap();
         assert!(
-            mails.iter().any(|m| m.text.contains("cal.lind")),
-            "{address} is notified of Cal"
+            last.contains("kim.lind") && last.contains("This user now has access."),
+            "{address}: {last}"
         );
     }
 }
