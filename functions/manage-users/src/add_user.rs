@@ -154,7 +154,7 @@ pub(crate) async fn add_user(
     .await;
     if let Err(problem) = &added
         && problem.kind() == "already-taken"
-        && policy.username.chosen_by == ChosenBy::System
+        && has_fixed_usernames(policy)
     {
         // Nobody chose the username: another request added the same person first.
         require_new(app, caller, organization, &person.email).await?;
@@ -175,7 +175,7 @@ async fn new_person(
 ) -> Result<(AccountId, Addition), Problem> {
     let policy = &caller.policy;
     let mut person = person.clone();
-    if policy.username.chosen_by == ChosenBy::System && is_by_code(policy) {
+    if has_fixed_usernames(policy) {
         caller
             .acting()?
             .allowed(Permission::AddUsers, policy)
@@ -241,6 +241,11 @@ fn account_id(app: &App, caller: &Caller, username: &Username, attempt: Attempt)
     } else {
         app.store.account_id(&caller.policy.portal, &username.key())
     }
+}
+
+/// Returns whether the username of a new user follows from the address.
+fn has_fixed_usernames(policy: &Policy) -> bool {
+    policy.username.chosen_by == ChosenBy::System && is_by_code(policy)
 }
 
 fn is_by_code(policy: &Policy) -> bool {
