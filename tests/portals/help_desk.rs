@@ -923,6 +923,27 @@ async fn ux_12_a_supervisor_gives_nobody_a_higher_role_alone_not_even_a_second_a
         }
     }
 
+    // That another supervisor resends the invitation approves nothing.
+    let email = "olive+resent@harborlight.example";
+    let invitation = json!({
+        "first_name": "Otis", "last_name": "Lind", "email": email, "role": "help_desk_agent",
+    });
+    let invited = olive.post("/invitations", invitation).await.expect(201);
+    let resend = format!("/invitations/{}/resend", invited.text_at("/id"));
+    desk.second_supervisor
+        .post(&resend, json!({}))
+        .await
+        .expect(200);
+    let token = link_token(&world.last_mail_to(email).await);
+    let body = World::acceptance(&token, "Otis", email, "otis.lind");
+    let accepted = world.on("help-desk").accepts(body).await.expect(201);
+    let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
+    olive
+        .post(&path, json!({ "services": [] }))
+        .await
+        .refused(403, "another-must-approve");
+    world.approve_staff(accepted.text_at("/user_id")).await;
+
     // A higher role for a second account that exists is approved as well, a lower one applies at once.
     let id = desk.reader.id().await;
     let access = format!("/users/{id}/access");

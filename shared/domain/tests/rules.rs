@@ -832,6 +832,7 @@ fn invitation(token: &Token, state: State) -> Invitation {
         role: Role::User,
         end_date: None,
         invited_by: AccountId::from_bytes([4; 16]),
+        first_invited_by: None,
         inviter: "Ruth Okafor".into(),
         token: token.digest(),
         sent_at: at(NOW),
