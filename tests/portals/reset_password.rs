@@ -414,6 +414,12 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
         world.on(portal).post(path, body).await;
         assert!(began.elapsed() >= least_time, "{path} responds early");
     }
+    // Everywhere, the refusal of a session is delayed.
+    let forged = format!("vs.{}.{}", "0".repeat(26), "A".repeat(43));
+    let began = tokio::time::Instant::now();
+    let forger = world.on("member").with_token(&forged);
+    forger.get("/me").await.expect(401);
+    assert!(began.elapsed() >= least_time, "/me refuses early");
     // On other routes, only refusals are delayed.
     let signs_in = json!({ "username": "maria.alvarez", "password": "Wrong-River-58!" });
     let code = json!({ "username": "prv23456789", "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": people::hint() });

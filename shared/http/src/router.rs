@@ -91,6 +91,7 @@ pub fn serve(routes: Routes, app: App) -> Router {
         cors(Arc::clone(&app.portals)),
         middleware::from_fn(log),
         middleware::from_fn_with_state(Arc::clone(&app.portals), guard),
+        middleware::from_fn(unauthenticated_in_least_time),
         DefaultBodyLimit::max(MAX_BODY_BYTES),
     );
     routes
@@ -133,6 +134,19 @@ pub async fn refusals_in_least_time(
         post && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
     };
     hold_back(least, request, next, tells).await
+}
+
+/// Delays refusals of a session, because the read that looks for it takes longer if the account exists to which
+/// a forged token belongs.
+async fn unauthenticated_in_least_time(
+    Extension(least): Extension<LeastTime>,
+    request: Request,
+    next: Next,
+) -> Response {
+    hold_back(least, request, next, |status| {
+        status == StatusCode::UNAUTHORIZED
+    })
+    .await
 }
 
 async fn hold_back(
