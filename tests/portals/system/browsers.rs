@@ -262,6 +262,8 @@ fn seconds(headers: &HeaderMap) -> Option<u32> {
 async fn every_429_says_when_to_try_again() {
     let world = World::new().await;
     let maria = world.member().await;
+    // Feedback requires that no step is pending (SE-03).
+    let ruth = world.group_principal().await;
     let caller = world.on("member");
     let limit = |path: &str| match path {
         "/pin/letter" | "/feedback" => 24 * 60 * 60,
@@ -287,7 +289,7 @@ async fn every_429_says_when_to_try_again() {
         ),
         (&maria, "/pin/letter", json!({})),
         (
-            &maria,
+            &ruth,
             "/feedback",
             json!({ "message": "Thank you for the new site." }),
         ),

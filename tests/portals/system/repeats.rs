@@ -11,7 +11,7 @@ use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{dental, group_principal, provider};
-use vestibule_tests::{Prepared, World, link_token, options};
+use vestibule_tests::{Prepared, World, link_token, options, pin_in};
 
 use super::openapi::{operations, resolve};
 
@@ -118,11 +118,11 @@ async fn creations(world: &World) -> Vec<Creation> {
         ),
         creation(
             "send_feedback",
-            &maria,
+            &ruth,
             "/feedback",
             message("The new site is good."),
             message("The new site is bad."),
-            "member-services@harborlight.example",
+            "group-services@harborlight.example",
         ),
         creation(
             "reissue_pin",
@@ -227,9 +227,10 @@ async fn ap_01_the_same_key_gives_the_same_response_and_happens_once() {
             let refused = send(by, path, Some(other), own).await;
             refused.refused(422, "idempotency-key-reused");
         }
-        // The key was used for this path; another path is another request.
+        // The key was used for this path; another path is another request. A session that waits for a PIN
+        // doesn't reach it (SE-03).
         let elsewhere = send(by, "/feedback", Some(&json!({ "message": "Hello" })), own).await;
-        if *operation != "send_feedback" {
+        if !["send_feedback", "reissue_pin"].contains(operation) {
             elsewhere.refused(422, "idempotency-key-reused");
         }
         let then = (
@@ -246,6 +247,8 @@ async fn ap_01_a_key_belongs_to_its_caller_and_lasts_a_day() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
     let message = json!({ "message": "The new site is good." });
     send(&maria, "/feedback", Some(&message), KEY)
         .await
