@@ -64,6 +64,14 @@ def invoke(function, event):
     return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError")
 
 
+def operator(*arguments):
+    """Runs `cargo portal` as an operator of the deployed stack."""
+    return subprocess.run(
+        ["cargo", "portal", *arguments, "--on-aws"],
+        cwd=pathlib.Path(__file__).resolve().parents[2], capture_output=True, text=True,
+        env=os.environ | {"TABLE": outputs["Table"], "AUDIT_TABLE": outputs["AuditTable"], "KMS_KEY_ID": outputs["Key"]})
+
+
 def mail_to(address, holding):
     """Returns the text of an email that contains `holding`."""
     with urllib.request.urlopen(f"{ENDPOINT}/_ministack/ses/messages", timeout=10) as answer:
@@ -87,6 +95,11 @@ def mail_to(address, holding):
                     return text
 
 
+# Without a keyring every function refuses to start, until an operator creates it.
+status, _, _ = call("GET", "/group")
+expect("a new stack without a keyring refuses requests", status, 503)
+made = operator("create-keyring")
+expect(f"one command creates the keyring {made.stderr[-500:]}", made.stdout.strip(), "Created the keyring.")
 status, portal, headers = call("GET", "/group")
 expect("GET /{portal} describes the portal (register)", (status, portal.get("portal")), (200, "group"))
 expect("responses are not cached", headers.get("cache-control"), "no-store")
@@ -158,10 +171,7 @@ expect("the principal approves the user", status, 200)
 
 # An operator creates both supervisors of the help desk. One invites an agent, the other approves them.
 def supervisor(name, username, *options):
-    made = subprocess.run(
-        ["cargo", "portal", "first-staff", "--name", name, "--email", f"{username}@harborlight.example", "--username", username, "--on-aws", *options],
-        cwd=pathlib.Path(__file__).resolve().parents[2], capture_output=True, text=True,
-        env=os.environ | {"TABLE": outputs["Table"], "AUDIT_TABLE": outputs["AuditTable"], "KMS_KEY_ID": outputs["Key"]})
+    made = operator("first-staff", "--name", name, "--email", f"{username}@harborlight.example", "--username", username, *options)
     one_time = re.search(r"one-time password +(\S+)", made.stdout)
     expect(f"one command creates the supervisor {username} {made.stderr[-500:]}", bool(one_time), True)
     once = one_time.group(1) if one_time else "none"

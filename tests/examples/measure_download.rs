@@ -96,7 +96,7 @@ async fn seed(world: &World, model: &Item, count: usize) {
     let portal = PortalId::parse("employer").unwrap();
     let items = (1..=count).map(|i| {
         let username = format!("user.{i:07}");
-        let id = Account::natural_id(&portal, &username);
+        let id = world.instance.app.store.account_id(&portal, &username);
         let email = format!("{username}@blueheron.example");
         let mut item = model.clone();
         let search = ["ruth", "okafor"].map(text);

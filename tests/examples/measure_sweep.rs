@@ -93,7 +93,7 @@ async fn seed(world: &World, model: &Item, count: usize) {
     let portal = PortalId::parse("producer").unwrap();
     let items = (0..count).map(|i| {
         let username = format!("user.{i:07}");
-        let id = Account::natural_id(&portal, &username);
+        let id = world.instance.app.store.account_id(&portal, &username);
         let days_later = if i < DUE { 0 } else { 16 + (i % 165) as i64 };
         let signed_in = world.now() + SignedDuration::from_hours(24 * days_later);
         let mut account: Account =

@@ -1404,11 +1404,11 @@ async fn ux_11_a_removed_user_is_found_by_the_username_they_had() {
     world.staff(&ruth, "Sam", "user").await;
     let id = ruth.finds("sam.lind").await;
     let path = "/audit-events?username=Sam.Lind&action=approve_user";
-    assert_eq!(objects(&ruth, path).await, [id.clone()]);
+    assert_eq!(objects(&ruth, path).await, [id.as_str()]);
     ruth.delete(&format!("/users/{id}")).await.expect(204);
-    assert_eq!(objects(&ruth, path).await, [id.clone()]);
+    assert_eq!(objects(&ruth, path).await, [id.as_str()]);
     let removed = "/audit-events?username=sam.lind&action=remove_user";
-    assert_eq!(objects(&ruth, removed).await, [id.clone()]);
+    assert_eq!(objects(&ruth, removed).await, [id.as_str()]);
     let file = get(
         &ruth,
         "/audit-events.csv?username=sam.lind&action=remove_user",
@@ -1444,9 +1444,9 @@ async fn ux_11_the_help_desk_searches_by_username_and_downloads_what_it_finds() 
     let id = ruth.finds("sam.lind").await;
     let desk = world.help_desk().await;
     let path = "/accounts/group/audit-events?username=SAM.lind&action=approve_user";
-    assert_eq!(objects(&desk.reader, path).await, [id.clone()]);
+    assert_eq!(objects(&desk.reader, path).await, [id.as_str()]);
     ruth.delete(&format!("/users/{id}")).await.expect(204);
-    assert_eq!(objects(&desk.reader, path).await, [id.clone()]);
+    assert_eq!(objects(&desk.reader, path).await, [id.as_str()]);
     for (kind, lines) in [("csv", 2), ("jsonl", 1)] {
         let path =
             format!("/accounts/group/audit-events.{kind}?username=sam.lind&action=approve_user");

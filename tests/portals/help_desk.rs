@@ -353,6 +353,75 @@ async fn ba_06_the_help_desk_reinstates_a_disabled_account_and_no_deleted_one() 
 }
 
 #[tokio::test]
+async fn bl_03_the_help_desk_corrects_a_designated_address_and_mails_the_letter_there() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let registered = world.register("provider", provider()).await;
+    let username = registered.text_at("/username").to_owned();
+    let helen = world.sign_in("provider", &username).await;
+    let lost = pin_in(&world.last_letter().await, 4);
+    let id = helen.id().await;
+    let path = format!("/accounts/provider/{id}/postal-address");
+    let corrected = json!({
+        "lines": ["77 Corrected Way", "Suite 4"], "city": "Evanston", "region": "IL",
+        "postal_code": "60201", "country": "US",
+    });
+    let body = json!({ "reason": WHY, "postal_address": corrected });
+    desk.reader
+        .put(&path, &body)
+        .await
+        .refused(403, "not-allowed");
+    let incomplete = with(body.clone(), "/postal_address/lines", json!([]));
+    desk.agent
+        .put(&path, incomplete)
+        .await
+        .invalid("postal_address.lines");
+    let done = desk.agent.put(&path, &body).await.expect(200);
+    assert!(!done.text.contains("Corrected Way"), "{}", done.text);
+
+    // The new letter goes there, to the same addressee, and the old PIN is invalid.
+    let letters = world.letters().await;
+    let letter = letters.iter().find(|l| l.contains("77 Corrected Way"));
+    let letter = letter.expect("a letter to the corrected address");
+    assert!(letter.contains("Helen"), "{letter}");
+    let fresh = pin_in(letter, 4);
+    let reported = world.last_mail_to("helen@lakeside.example").await;
+    assert_eq!(
+        reported.subject,
+        "Your mailing address on Harborlight for Providers has changed"
+    );
+    assert!(!reported.text.contains(WHY) && !reported.text.contains("Corrected Way"));
+    is_on_the_trail(&world, &desk, "correct_postal_address", "provider", &id).await;
+    if fresh != lost {
+        helen.enters_pin(&lost).await.expect(422);
+    }
+
+    // The same address again mails no letter. A lost letter goes to the corrected address.
+    let before = world.letters().await.len();
+    desk.agent.put(&path, &body).await.expect(200);
+    assert_eq!(world.letters().await.len(), before);
+    let pin = format!("/accounts/provider/{id}/pin");
+    desk.agent.post(&pin, because()).await.expect(200);
+    let last = world.last_letter().await;
+    assert!(last.contains("77 Corrected Way"), "{last}");
+    helen.enters_pin(&pin_in(&last, 4)).await.expect(200);
+
+    // Once the account is active, no letter is due.
+    let moved = with(body.clone(), "/postal_address/city", "Skokie");
+    let before = world.letters().await.len();
+    desk.agent.put(&path, moved).await.expect(200);
+    assert_eq!(world.letters().await.len(), before);
+
+    // On a portal that mails to the address in the plan's records, those have to be corrected.
+    let maria = world.member().await.id().await;
+    desk.agent
+        .put(&format!("/accounts/member/{maria}/postal-address"), &body)
+        .await
+        .refused(409, "unsupported-on-portal");
+    invariants(&world).await;
+}
+
+#[tokio::test]
 async fn me_09_only_the_help_desk_changes_a_members_username() {
     let world = World::new().await;
     let desk = world.help_desk().await;
@@ -853,6 +922,27 @@ async fn ux_12_a_supervisor_gives_nobody_a_higher_role_alone_not_even_a_second_a
             assert!(notice.text.contains(&username), "{}", notice.text);
         }
     }
+
+    // That another supervisor resends the invitation approves nothing.
+    let email = "olive+resent@harborlight.example";
+    let invitation = json!({
+        "first_name": "Otis", "last_name": "Lind", "email": email, "role": "help_desk_agent",
+    });
+    let invited = olive.post("/invitations", invitation).await.expect(201);
+    let resend = format!("/invitations/{}/resend", invited.text_at("/id"));
+    desk.second_supervisor
+        .post(&resend, json!({}))
+        .await
+        .expect(200);
+    let token = link_token(&world.last_mail_to(email).await);
+    let body = World::acceptance(&token, "Otis", email, "otis.lind");
+    let accepted = world.on("help-desk").accepts(body).await.expect(201);
+    let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
+    olive
+        .post(&path, json!({ "services": [] }))
+        .await
+        .refused(403, "another-must-approve");
+    world.approve_staff(accepted.text_at("/user_id")).await;
 
     // A higher role for a second account that exists is approved as well, a lower one applies at once.
     let id = desk.reader.id().await;

@@ -47,6 +47,7 @@ mod system {
     mod eighth_portal;
     mod faults;
     mod imports;
+    mod keys;
     mod openapi;
     mod pending_steps;
     mod permissions;

@@ -402,6 +402,14 @@ async fn me_08_a_letter_that_cannot_be_printed_is_reported_to_its_owner_and_the_
         .await
         .refused(409, "letter-not-printable")
         .says("Call ");
+    for _ in 0..2 {
+        let refused = fang.post("/pin/letter", json!({})).await;
+        refused.refused(409, "letter-not-printable");
+    }
+    let refused = fang.post("/pin/letter", json!({})).await;
+    refused
+        .refused(429, "too-many-attempts")
+        .says("none is on its way");
     let reissue = json!({ "reason": "the letter did not arrive" });
     let path = format!("/accounts/member/{id}/pin");
     desk.agent

@@ -20,6 +20,8 @@ pub struct Contents {
     /// `A#portal#id` → account.
     pub accounts: BTreeMap<String, Value>,
     pub sessions: Vec<Value>,
+    /// `T#digest` → the item that finds an account by an emailed token.
+    pub tokens: BTreeMap<String, Value>,
     /// `N#portal#name` → marker.
     pub usernames: BTreeMap<String, Value>,
     /// `E#realm#address` → marker.
@@ -77,6 +79,7 @@ impl Contents {
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
                 // The keyring, attempt counters, feed states and letter batches.
                 (Some("K" | "G" | "F" | "L"), _) => {}
+                (Some("T"), _) => drop(all.tokens.insert(pk, item)),
                 _ => panic!("an item of an unknown kind: {pk} {sk}"),
             }
         }
@@ -143,6 +146,7 @@ pub async fn invariants(world: &World) -> Contents {
     let all = Contents::of(world).await;
     let mut faults = Vec::new();
     markers(&all, &mut faults);
+    tokens(&all, &mut faults);
     claims(&all, &mut faults);
     managers(&all, &mut faults);
     former_users(&all, &mut faults);
@@ -156,6 +160,28 @@ pub async fn invariants(world: &World) -> Contents {
         faults.join("\n")
     );
     all
+}
+
+/// The items of emailed tokens match the accounts, in both directions.
+fn tokens(all: &Contents, faults: &mut Vec<String>) {
+    let living = all.accounts.values();
+    let living = living.filter(|a| text(a, "/status") != "deleted");
+    let expected: BTreeMap<_, _> = living
+        .flat_map(|account| {
+            ["/pending_email/token", "/reset/token"]
+                .map(|at| (text(account, at), text(account, "/id")))
+        })
+        .filter(|(digest, _)| !digest.is_empty())
+        .map(|(digest, owner)| (format!("T#{digest}"), owner))
+        .collect();
+    let found: BTreeMap<_, _> = all
+        .tokens
+        .iter()
+        .map(|(pk, item)| (pk.clone(), text(item, "/account")))
+        .collect();
+    if found != expected {
+        faults.push(format!("emailed tokens: {found:?} instead of {expected:?}"));
+    }
 }
 
 /// Username and address markers match the accounts, in both directions.

@@ -122,7 +122,18 @@ pub(crate) async fn redeem_code(
         (Checked::Right(Entered::Again(attempts), _), Some(account)) => {
             return repeated(app, account, attempts, origin).await;
         }
-        (Checked::Right(Entered::Code(hash), _), Some(account)) => (account, hash),
+        (Checked::Right(Entered::Code(hash), proven), Some(account)) => {
+            // The person's name and address are compared only after the code, so that a fault reveals nothing
+            // to others.
+            let mut fields = FieldErrors::default();
+            let given = &request.password;
+            credentials::new_password("password", given, account, policy, &mut fields);
+            if let Err(problem) = fields.into_result(Some(())) {
+                proven.refuse(app, "password_not_allowed").await?;
+                return Err(problem);
+            }
+            (account, hash)
+        }
         (Checked::Exhausted(AttemptKind::RegistrationCode), _) => {
             let detail = format!(
                 "This code was entered incorrectly too many times and can no longer be used. {}",

@@ -7,7 +7,7 @@ use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems};
-use vestibule_http::{App, Problem, SignedIn, credentials};
+use vestibule_http::{App, Caller, Problem, SignedIn, credentials};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -69,11 +69,17 @@ pub(crate) async fn reissue_pin(
         )
         .await?;
     if counted.allowed.is_none() {
-        return Err(Problem::too_many_attempts(
-            "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.",
-            A_DAY,
-            policy,
-        ));
+        let desk = &policy.help_desk;
+        let is_awaited = !not_printed(&caller);
+        let detail = if is_awaited {
+            "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.".to_owned()
+        } else {
+            format!(
+                "We could not print your letter, so none is on its way. Call {} at {} ({}) to have your mailing address corrected.",
+                desk.name, desk.phone, desk.hours
+            )
+        };
+        return Err(Problem::too_many_attempts(detail, A_DAY, policy));
     }
     let (app, caller) = (&app, &caller);
     let issue = Once {
@@ -112,6 +118,14 @@ pub(crate) async fn reissue_pin(
         },
     )
     .await
+}
+
+/// Returns whether the caller's letter could not be printed.
+fn not_printed(caller: &Caller) -> bool {
+    match caller.membership().map(|m| &m.pending_step) {
+        Some(PendingStep::Pin { issue }) => issue.not_printed_at.is_some(),
+        _ => false,
+    }
 }
 
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {

@@ -76,10 +76,10 @@ impl FromRequestParts<App> for AccountPath {
 }
 
 impl AccountPath {
-    /// Returns the minimum length of a username on the account's portal.
-    fn username_min_length(&self, app: &App) -> Result<usize, Problem> {
-        let policy = app.portals.get(&self.portal)?;
-        Ok(policy.map_or(1, |p| p.username.min_length.get() as usize))
+    /// Returns the policy of the account's portal. If there is no such portal, which is reported when the
+    /// account is loaded, it is the help desk's own.
+    fn policy<'a>(&self, app: &'a App, caller: &'a Caller) -> Result<&'a Policy, Problem> {
+        Ok(app.portals.get(&self.portal)?.unwrap_or(&caller.policy))
     }
 }
 
@@ -103,9 +103,9 @@ pub(crate) trait ActionRequest: DeserializeOwned + Send {
         None
     }
 
-    /// Parses the fields besides the reason and the organization. The minimum length of a username is
-    /// that of the account's portal.
-    fn parse(self, username_min_length: usize, errors: &mut FieldErrors) -> Option<Self::Fields>;
+    /// Parses the fields besides the reason and the organization. `policy` is that of the account's
+    /// portal.
+    fn parse(self, policy: &Policy, errors: &mut FieldErrors) -> Option<Self::Fields>;
 }
 
 impl ActionRequest for HelpDeskActionRequest {
@@ -115,7 +115,7 @@ impl ActionRequest for HelpDeskActionRequest {
         &self.reason
     }
 
-    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<()> {
+    fn parse(self, _: &Policy, _: &mut FieldErrors) -> Option<()> {
         Some(())
     }
 }
@@ -131,7 +131,7 @@ impl ActionRequest for OrganizationActionRequest {
         self.organization_id.as_deref()
     }
 
-    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<()> {
+    fn parse(self, _: &Policy, _: &mut FieldErrors) -> Option<()> {
         Some(())
     }
 }
@@ -162,7 +162,7 @@ impl<R: ActionRequest> FromRequest<App> for Action<R> {
             .organization_id()
             .map(OrganizationId::parse)
             .transpose();
-        let fields = request.parse(path.username_min_length(app)?, &mut errors);
+        let fields = request.parse(path.policy(app, &caller)?, &mut errors);
         let reason = errors.take("reason", reason);
         if named.is_err() {
             errors.push("organization_id", "must be the id of an organization");

@@ -3,6 +3,7 @@
 //! is recorded on the audit trail of the account's portal.
 
 mod account_context;
+mod correct_address;
 mod detach_record;
 mod find_accounts;
 mod list_invitations;
@@ -41,6 +42,7 @@ vestibule_http::routes! {
     reinstate::reinstate,
     rename::rename,
     set_subscriptions::set_subscriptions,
+    correct_address::correct_address,
     remove::remove,
     record_agreement::record_agreement,
     detach_record::detach_record,

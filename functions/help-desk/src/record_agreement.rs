@@ -4,6 +4,7 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::record_agreement;
 use vestibule_domain::state::membership::Membership;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
@@ -38,7 +39,7 @@ impl ActionRequest for RecordAgreementRequest {
         self.organization_id.as_deref()
     }
 
-    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<(String, String)> {
+    fn parse(self, _: &Policy, _: &mut FieldErrors) -> Option<(String, String)> {
         Some((self.agreement, self.revision))
     }
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::rename;
 use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
@@ -29,11 +30,9 @@ impl ActionRequest for RenameAccountRequest {
         &self.reason
     }
 
-    fn parse(self, username_min_length: usize, errors: &mut FieldErrors) -> Option<Username> {
-        errors.take(
-            "username",
-            Username::parse(&self.username, username_min_length),
-        )
+    fn parse(self, policy: &Policy, errors: &mut FieldErrors) -> Option<Username> {
+        let min_length = policy.username.min_length.get() as usize;
+        errors.take("username", Username::parse(&self.username, min_length))
     }
 }
 

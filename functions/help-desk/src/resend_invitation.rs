@@ -5,6 +5,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::resend_invitation;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::invite::Refusal;
@@ -50,7 +51,7 @@ impl ActionRequest for ResendInvitationRequest {
         self.organization_id.as_deref()
     }
 
-    fn parse(self, _: usize, errors: &mut FieldErrors) -> Option<Email> {
+    fn parse(self, _: &Policy, errors: &mut FieldErrors) -> Option<Email> {
         errors.take("email", Email::parse(&self.email))
     }
 }

@@ -4,6 +4,7 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::secure::{self, Securing};
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem, credentials};
@@ -30,7 +31,7 @@ impl ActionRequest for SecureAccountRequest {
         &self.reason
     }
 
-    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<bool> {
+    fn parse(self, _: &Policy, _: &mut FieldErrors) -> Option<bool> {
         Some(self.clear_security_answers)
     }
 }

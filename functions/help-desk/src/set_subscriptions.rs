@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::set_subscriptions;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem};
@@ -31,7 +32,7 @@ impl ActionRequest for SetSubscriptionsRequest {
         &self.reason
     }
 
-    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<BTreeSet<String>> {
+    fn parse(self, _: &Policy, _: &mut FieldErrors) -> Option<BTreeSet<String>> {
         Some(self.subscriptions)
     }
 }

@@ -112,23 +112,19 @@ pub(crate) async fn one(
     Ok(invitation)
 }
 
-/// What an invitation depends on.
-struct Invited {
-    organization: Organization,
-    state: InvitationState,
-}
-
-async fn load(app: &App, caller: &Caller, invitee: &Invitee) -> Result<Invited, Problem> {
+async fn load(
+    app: &App,
+    caller: &Caller,
+    invitee: &Invitee,
+) -> Result<(Organization, InvitationState), Problem> {
     let portal = &caller.policy.portal;
     let own = own_organization(caller)?;
     let state = app.store.invitation_state(portal, own, &invitee.email);
     let mut state = state.await?;
     let organization = state.organization.take();
-    Ok(Invited {
-        organization: organization
-            .ok_or_else(|| Problem::internal("an organization is missing"))?,
-        state,
-    })
+    let organization =
+        organization.ok_or_else(|| Problem::internal("an organization is missing"))?;
+    Ok((organization, state))
 }
 
 fn own_organization(caller: &Caller) -> Result<&OrganizationId, Problem> {
@@ -139,10 +135,7 @@ fn own_organization(caller: &Caller) -> Result<&OrganizationId, Problem> {
 }
 
 fn decide(
-    Invited {
-        organization,
-        state,
-    }: &Invited,
+    (organization, state): &(Organization, InvitationState),
     caller: &Caller,
     invitee: &Invitee,
     rng: &mut StdRng,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::{ChosenBy, Onboarding, Permission, Policy, Role};
-use vestibule_domain::rules::actions::add_user::{self, NewUser};
+use vestibule_domain::rules::actions::add_user::{self as rules, NewUser};
 use vestibule_domain::rules::register::Applicant;
 use vestibule_domain::state::account::{Account, PasswordHash, Status};
 use vestibule_domain::state::organization::Organization;
@@ -154,7 +154,7 @@ pub(crate) async fn add_user(
     .await;
     if let Err(problem) = &added
         && problem.kind() == "already-taken"
-        && policy.username.chosen_by == ChosenBy::System
+        && has_fixed_usernames(policy)
     {
         // Nobody chose the username: another request added the same person first.
         require_new(app, caller, organization, &person.email).await?;
@@ -175,7 +175,7 @@ async fn new_person(
 ) -> Result<(AccountId, Addition), Problem> {
     let policy = &caller.policy;
     let mut person = person.clone();
-    if policy.username.chosen_by == ChosenBy::System && is_by_code(policy) {
+    if has_fixed_usernames(policy) {
         caller
             .acting()?
             .allowed(Permission::AddUsers, policy)
@@ -239,8 +239,13 @@ fn account_id(app: &App, caller: &Caller, username: &Username, attempt: Attempt)
     if attempt.is_account_id_taken {
         AccountId::random(&mut app.rng())
     } else {
-        Account::natural_id(&caller.policy.portal, &username.key())
+        app.store.account_id(&caller.policy.portal, &username.key())
     }
+}
+
+/// Returns whether the username of a new user follows from the address.
+fn has_fixed_usernames(policy: &Policy) -> bool {
+    policy.username.chosen_by == ChosenBy::System && is_by_code(policy)
 }
 
 fn is_by_code(policy: &Policy) -> bool {
@@ -278,7 +283,7 @@ fn decide(
         end_date: person.end_date,
         code,
     };
-    add_user::add_user(acting, organization, new, caller.context(rng))
+    rules::add_user(acting, organization, new, caller.context(rng))
         .map(|registered| (registered.account, registered.decision))
         .map_err(|refusal| problem(refusal, policy))
 }

@@ -49,12 +49,13 @@ pub(crate) async fn start(
         start,
         |_| async move {
             let all = UserFilter::default();
-            let ((found, managers), users) = future::try_join(
+            let (found, users) = future::try_join(
                 app.store
                     .organization_with_managers(&policy.portal, own, today),
                 app.store.users(&policy.portal, own, &all, None, LOOKED_AT),
             )
             .await?;
+            let (found, managers) = found;
             let organization =
                 found.ok_or_else(|| Problem::internal("an organization is missing"))?;
             let managers: Vec<_> = managers

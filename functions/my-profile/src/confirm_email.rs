@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::profile;
 use vestibule_domain::state::session::{Token, TokenKind};
-use vestibule_domain::values::ids::AccountId;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Body, Portal, Problem, transact};
@@ -46,15 +45,14 @@ pub(crate) async fn confirm_email(
             .with_help(&policy)
     };
     let token = Token::parse(TokenKind::Email, &request.token).ok_or_else(unusable)?;
-    let id = AccountId::parse(token.locator()).map_err(|_| unusable())?;
-    let (app, portal, id) = (&app, &policy.portal, &id);
+    let (app, portal, token) = (&app, &policy.portal, &token);
     transact(
         app,
-        |_| async move { Ok(app.store.account(portal, id).await?) },
+        |_| async move { Ok(app.store.account_of_token(portal, token).await?) },
         |account, rng| {
             let context = Context::new(&policy, &origin, rng);
             let account = account.as_ref().ok_or_else(unusable)?;
-            let decision = profile::confirm_email(account, &token, context);
+            let decision = profile::confirm_email(account, token, context);
             Ok(((), decision.ok_or_else(unusable)?))
         },
     )

@@ -131,11 +131,11 @@ pub(crate) async fn accept_invitation(
                 .map_err(refused)?;
             let new_hash = || async { credentials::hash(password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
-            // The natural id may belong to an account that was renamed.
+            // The keyed id may belong to an account that was renamed.
             let id = if attempt.is_account_id_taken {
                 AccountId::random(&mut app.rng())
             } else {
-                Account::natural_id(&policy.portal, &username.key())
+                app.store.account_id(&policy.portal, &username.key())
             };
             Ok(Found::Open {
                 id,

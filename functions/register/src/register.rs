@@ -170,17 +170,17 @@ pub(crate) async fn register(
             let new_hash =
                 || async { credentials::hash(&parsed.password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
-            // The natural id may belong to an account that was renamed.
+            // The keyed id may belong to an account that was renamed.
             let id = if attempt.is_account_id_taken {
                 AccountId::random(&mut app.rng())
             } else {
-                Account::natural_id(&policy.portal, &parsed.username.key())
+                app.store.account_id(&policy.portal, &parsed.username.key())
             };
             Ok(Found::Open {
                 id,
                 hash,
                 organization: organization.map(Box::new),
-                record,
+                record: record.map(Box::new),
             })
         },
         |found, rng| {
@@ -215,7 +215,7 @@ pub(crate) async fn register(
             };
             let context = Context::new(policy, origin, rng);
             Ok(
-                match rules::register(record.as_ref(), registration, context) {
+                match rules::register(record.as_deref(), registration, context) {
                     Ok(Registered { account, decision }) => {
                         let decision = decision.change(Change::ForgetAttempts(proven.attempts()));
                         (Some(Ok(account)), Some(decision))
@@ -253,7 +253,7 @@ enum Found {
         /// The organization that was already created from the record.
         organization: Option<Box<Existing>>,
         /// `None` if the record changed after it matched.
-        record: Option<PlanRecord>,
+        record: Option<Box<PlanRecord>>,
     },
     /// A duplicate of this request registered first. Contains the counter of attempts at the password.
     Registered(Box<Account>, AttemptKey),
@@ -279,7 +279,7 @@ async fn check(
         if let (Some(open), None) = (matched, owner) {
             return Ok(Ok(Matched::Open(open.clone())));
         }
-        let nobody = Account::natural_id(&policy.portal, &parsed.username.key());
+        let nobody = app.store.account_id(&policy.portal, &parsed.username.key());
         let found = app
             .store
             .account(&policy.portal, owner.unwrap_or(&nobody))

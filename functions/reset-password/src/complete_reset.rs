@@ -19,7 +19,6 @@ use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
 use vestibule_store::CommitError;
 use vestibule_store::attempts::AttemptKind;
 
-use crate::look_up_reset::account_of;
 use crate::refused;
 
 /// The evidence of the user's identity and the new password. `POST /{portal}/password-resets` returns
@@ -195,11 +194,11 @@ async fn check(
     let load = async {
         let found: &Option<Account> = account
             .get_or_try_init(async || match (username, &evidence.token) {
-                (Some(name), _) => Ok(app
-                    .store
-                    .account_by_username(&policy.portal, &name.key())
-                    .await?),
-                (None, Some(token)) => account_of(app, policy, token).await,
+                (Some(name), _) => {
+                    let key = name.key();
+                    app.store.account_by_username(&policy.portal, &key).await
+                }
+                (None, Some(token)) => app.store.account_of_token(&policy.portal, token).await,
                 (None, None) => Ok(None),
             })
             .await?;

@@ -5,11 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::policy::{Policy, RecoveryMeans};
+use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::rules::recover;
-use vestibule_domain::state::account::Account;
-use vestibule_domain::state::session::Token;
-use vestibule_domain::values::ids::AccountId;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::responses::HintResponse;
@@ -63,7 +60,9 @@ pub(crate) async fn look_up_reset(
             .with_help(&policy)
     };
     let token = recover::parse_link(&request.token).ok_or_else(unusable)?;
-    let account = account_of(&app, &policy, &token)
+    let account = app
+        .store
+        .account_of_token(&policy.portal, &token)
         .await?
         .filter(|a| recover::link_works(a, &token, &policy, &origin))
         .ok_or_else(unusable)?;
@@ -84,16 +83,4 @@ pub(crate) async fn look_up_reset(
             .map(|a| a.question)
             .collect(),
     }))
-}
-
-/// Loads the account that the token's locator names. The caller must still check the token itself.
-pub(crate) async fn account_of(
-    app: &App,
-    policy: &Policy,
-    token: &Token,
-) -> Result<Option<Account>, Problem> {
-    match AccountId::parse(token.locator()) {
-        Ok(id) => Ok(app.store.account(&policy.portal, &id).await?),
-        Err(_) => Ok(None),
-    }
 }

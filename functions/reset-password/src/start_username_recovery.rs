@@ -157,7 +157,7 @@ pub(crate) async fn claimant(
     let owner = comparer
         .find_record(&records, &claim.verification)
         .and_then(|r| r.claimed_by(&policy.portal, claim.registration_type));
-    let nobody = Account::natural_id(&policy.portal, &claim.subject());
+    let nobody = app.store.account_id(&policy.portal, &claim.subject());
     let account = app
         .store
         .account(&policy.portal, owner.unwrap_or(&nobody))

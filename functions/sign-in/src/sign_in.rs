@@ -240,9 +240,9 @@ async fn equalize_reads(
     policy: &Policy,
     name: &str,
 ) -> Result<(), vestibule_store::StoreError> {
-    let natural = Account::natural_id(&policy.portal, &lookup_key(name));
-    if account.is_none_or(|a| a.id == natural) {
-        app.store.account(&policy.portal, &natural).await?;
+    let id = app.store.account_id(&policy.portal, &lookup_key(name));
+    if account.is_none_or(|a| a.id == id) {
+        app.store.account(&policy.portal, &id).await?;
     }
     Ok(())
 }

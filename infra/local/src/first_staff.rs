@@ -8,7 +8,6 @@ use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::register::{Applicant, Registered};
 use vestibule_domain::rules::{help_desk, password};
-use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
 use vestibule_domain::values::text::{Email, Invalid, NamePart, PersonName, Sensitive, Username};
 use vestibule_http::{App, credentials};
@@ -85,7 +84,7 @@ async fn create(app: &App, person: FirstStaff, which: Which) -> Result<Made, Sta
     let password = one_time_password(&username, &policy, &mut rng);
     let hash = credentials::hash(&password, app, &mut rng).await;
     let applicant = Applicant {
-        id: Account::natural_id(&policy.portal, &username.key()),
+        id: app.store.account_id(&policy.portal, &username.key()),
         username: username.clone(),
         name,
         email,

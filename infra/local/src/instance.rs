@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use dynoxide::Database;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{StdRng, SysRng};
@@ -30,12 +30,13 @@ use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::app::LEAST_TIME;
 use vestibule_http::router::OpenApi;
 use vestibule_http::secret_check::Passwords;
-use vestibule_http::{App, Clock, Routes, Source, portals};
+use vestibule_http::{App, Clock, Problem, Routes, Source, portals};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MAX_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
 use vestibule_secrets::{HashParameters, Hasher, Keyring};
-use vestibule_store::{Store, Tables, keyring, tables};
+use vestibule_store::keyring::{Keys, OpenKeyring};
+use vestibule_store::{Store, Tables, tables};
 
 use crate::standins::kms::{self, LocalKms};
 use crate::standins::s3;
@@ -122,7 +123,8 @@ pub struct Instance {
     letters: Letters,
     stream: Mutex<Stream>,
     portals: PathBuf,
-    keyring: Arc<Keyring>,
+    keyring: Arc<OpenKeyring>,
+    keys: Keys,
     kms_key: MasterKey,
     /// The embedded DynamoDB; none where the state is in another one.
     database: Option<Embedded>,
@@ -354,19 +356,32 @@ impl Instance {
             &s3,
             &[options.s3_interceptors, options.observers.clone()].concat(),
         );
-        let keyring = match saved {
-            Some(saved) => Arc::clone(&saved.keyring),
+        let keys = Keys {
+            db: plain.clone(),
+            tables: options.tables.clone(),
+            kms,
+            key_id: "alias/vestibule".to_owned(),
+        };
+        let now = options.clock.now();
+        if fresh {
+            keys.create(now).await?;
+        }
+        let observed = Keys {
+            db: aws::dynamodb(&endpoint, &options.observers),
+            ..keys.clone()
+        };
+        let open = match saved {
+            Some(saved) => OpenKeyring::new(observed, Arc::new(saved.keyring.separate()), now),
             None => {
-                let observed = aws::dynamodb(&endpoint, &options.observers);
-                let opened = keyring::load(&observed, &options.tables, &kms, "alias/vestibule");
-                Arc::new(at_work(START, opened).await.map_err(|e| {
+                at_work(START, observed.open(now)).await.map_err(|e| {
                     format!(
                         "the keyring in table {} can't be opened: {e}. Its key is in the data folder: use the folder that the table was created with, or delete the tables {0} and {} and start again",
                         options.tables.main, options.tables.audit
                     )
-                })?)
+                })?
             }
         };
+        let keyring = Arc::clone(open.keyring());
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let app = App {
             portals: Arc::clone(&portals),
@@ -422,7 +437,8 @@ impl Instance {
             letters,
             stream: Mutex::new(stream),
             portals: options.portals,
-            keyring,
+            keyring: Arc::new(open),
+            keys,
             kms_key,
             database,
             written: Arc::default(),
@@ -446,7 +462,7 @@ impl Instance {
         database.vacuum_into(utf8(&file)?)?;
         Ok(Some(Saved {
             database: fs::read(file)?,
-            keyring: Arc::clone(&self.keyring),
+            keyring: Arc::new(self.keyring.keyring().separate()),
             kms_key: self.kms_key,
             portals: (self.portals.clone(), Arc::clone(&self.app.portals)),
             tables: self.tables.clone(),
@@ -465,6 +481,7 @@ impl Instance {
     pub async fn restore(&self, saved: &Saved) -> Result<(), StartError> {
         let database = self.database.as_ref().ok_or("nothing to restore into")?;
         restore_database(database, saved)?;
+        self.keyring.keyring().replace(&saved.keyring);
         self.stream.lock().await.set_position(saved.stream.clone());
         self.inbox.set(&saved.inbox);
         self.letters.set(&saved.letters)?;
@@ -487,9 +504,25 @@ impl Instance {
                 response
             }
         };
+        let (keyring, clock) = (Arc::clone(&self.keyring), self.app.clock.clone());
+        let refresh = move |request: Request, next: Next| {
+            let (keyring, clock) = (Arc::clone(&keyring), clock.clone());
+            async move {
+                match at_work(START, keyring.refresh(clock.now())).await {
+                    Ok(()) => next.run(request).await,
+                    Err(error) => Problem::unavailable(&error).into_response(),
+                }
+            }
+        };
         vestibule_http::serve(routes(), self.app.clone())
+            .layer(middleware::from_fn(refresh))
             .layer(middleware::from_fn(note_source))
             .layer(middleware::from_fn(notify))
+    }
+
+    /// Returns the tables and the KMS key of the keyring, as an operator has them.
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Waits until an API request has been handled since the last call.

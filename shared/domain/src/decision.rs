@@ -10,7 +10,7 @@ use crate::state::audit::AuditEvent;
 use crate::state::follow_up::{AdminNotice, FollowUp};
 use crate::state::invitation::Invitation;
 use crate::state::organization::{Organization, Removed};
-use crate::state::record::{Mac, RecordKey};
+use crate::state::record::RecordKey;
 use crate::state::session::Session;
 use crate::values::ids::{AccountId, MessageId, OrganizationId, PortalId};
 use crate::values::text::{Email, Sensitive};
@@ -133,9 +133,7 @@ pub struct KeptResponse {
     /// The caller. Another caller's key is another key.
     pub account: AccountId,
     pub key: RepeatKey,
-    /// Identifies the request, without revealing it.
-    pub fingerprint: Mac,
-    /// The store encrypts it.
+    /// The fingerprint of the request and the response. The store encrypts them.
     pub response: Sensitive,
     pub expires_at: Timestamp,
 }

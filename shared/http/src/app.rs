@@ -114,8 +114,7 @@ impl App {
     pub fn keyed_digest(&self, context: &str, value: &str) -> Vec<u8> {
         let value = Sensitive::new(value);
         self.keyring()
-            .mac(Purpose::SecurityAnswer, context, &value)
-            .code
+            .lasting_code(Purpose::SecurityAnswer, context, &value)
     }
 
     /// Commits a decision with everything that follows from it on the schedule. A username that a

@@ -330,6 +330,7 @@ pub async fn unknown_password(app: &App) -> PasswordHash {
     let password = Sensitive::new(format!("{high:032x}{low:032x}"));
     hash(&password, app, &mut rng).await
 }
+
 /// The maximum number of lines of a street address.
 pub const MAX_LINES: usize = 3;
 

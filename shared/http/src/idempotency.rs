@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 use vestibule_domain::Decision;
 use vestibule_domain::decision::{Change, KeptResponse, RepeatKey};
 use vestibule_domain::values::text::Sensitive;
-use vestibule_secrets::{Purpose, SystemMac};
 
 use crate::request::{json_bytes, read};
 use crate::{App, Attempt, Caller, Problem, transact};
@@ -38,8 +37,15 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug, Clone)]
 pub struct Repeatable {
     key: RepeatKey,
-    /// Method, path and body, in a form that does not depend on spaces.
-    request: Sensitive,
+    /// The SHA-256 of method, path and body, which does not depend on spaces in the body.
+    fingerprint: String,
+}
+
+/// What is kept, encrypted as a whole.
+#[derive(Serialize, Deserialize)]
+struct Kept<R> {
+    fingerprint: String,
+    response: R,
 }
 
 /// Extracts the idempotency key of a request without a body, if it has one.
@@ -56,11 +62,11 @@ impl Repeatable {
         let Some(given) = header_value(&parts.headers)? else {
             return Ok(None);
         };
-        let digest = Sha256::digest(given.as_bytes());
+        let digest = |text: &str| BASE64URL_NOPAD.encode(&Sha256::digest(text.as_bytes()));
         let (method, path) = (&parts.method, parts.uri.path());
         Ok(Some(Self {
-            key: RepeatKey(BASE64URL_NOPAD.encode(&digest)),
-            request: Sensitive::new(format!("{method}\n{path}\n{body}")),
+            key: RepeatKey(digest(given)),
+            fingerprint: digest(&format!("{method}\n{path}\n{body}")),
         }))
     }
 
@@ -72,12 +78,12 @@ impl Repeatable {
         let (portal, account) = (&caller.policy.portal, &caller.account.id);
         let now = caller.origin.at;
         let kept = app.store.kept_response(portal, account, &self.key, now);
-        let Some((fingerprint, response)) = kept.await? else {
+        let Some(kept) = kept.await? else {
             return Ok(None);
         };
-        let context = self.key.0.as_str();
-        let keyring = app.keyring();
-        if !keyring.is_authentic(&fingerprint, SystemMac::Response, context, &self.request) {
+        let kept: Kept<Created> = serde_json::from_str(kept.expose())
+            .map_err(|_| Problem::internal("a kept response can't be read"))?;
+        if kept.fingerprint != self.fingerprint {
             return Err(Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency-key-reused",
@@ -86,22 +92,23 @@ impl Repeatable {
             )
             .with_field("idempotency-key", "was already used for another request"));
         }
-        let kept: Created = serde_json::from_str(response.expose())
-            .map_err(|_| Problem::internal("a kept response can't be read"))?;
         Ok(Some(Created {
             is_replayed: true,
-            ..kept
+            ..kept.response
         }))
     }
 
-    fn keep(&self, response: &Created, app: &App, caller: &Caller) -> Result<Change, Problem> {
-        let context = self.key.0.as_str();
-        let response = serde_json::to_string(response).map_err(Problem::internal)?;
+    fn keep(&self, response: &Created, caller: &Caller) -> Result<Change, Problem> {
+        let fingerprint = self.fingerprint.clone();
+        let kept = Kept {
+            fingerprint,
+            response,
+        };
+        let response = serde_json::to_string(&kept).map_err(Problem::internal)?;
         Ok(Change::KeepResponse(Box::new(KeptResponse {
             portal: caller.policy.portal.clone(),
             account: caller.account.id.clone(),
             key: self.key.clone(),
-            fingerprint: app.keyring().mac(Purpose::Response, context, &self.request),
             response: Sensitive::new(response),
             expires_at: caller.origin.at + KEPT_FOR,
         })))
@@ -239,7 +246,7 @@ where
         let (outcome, decision) = decide(state, rng)?;
         let response = respond(state, &outcome)?;
         let decision: Option<Decision> = match (decision.into(), key) {
-            (Some(decision), Some(key)) => Some(decision.change(key.keep(&response, app, caller)?)),
+            (Some(decision), Some(key)) => Some(decision.change(key.keep(&response, caller)?)),
             (decision, _) => decision,
         };
         let is_new = decision.is_some();

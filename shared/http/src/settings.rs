@@ -22,8 +22,9 @@ use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
-use vestibule_secrets::{HashParameters, Hasher, Keyring};
-use vestibule_store::{Store, StoreError, Tables, keyring};
+use vestibule_secrets::{HashParameters, Hasher};
+use vestibule_store::keyring::{Keys, OpenKeyring};
+use vestibule_store::{Store, StoreError, Tables};
 
 use crate::app::LEAST_TIME;
 use crate::request::Source;
@@ -149,26 +150,39 @@ impl Bootstrap {
         })
     }
 
+    /// Creates the clients of DynamoDB and KMS.
+    pub fn keys(&self) -> Keys {
+        Keys {
+            db: vestibule_store::client((&self.aws).into()),
+            tables: self.tables.clone(),
+            kms: aws_sdk_kms::Client::new(&self.aws),
+            key_id: self.key_id.clone(),
+        }
+    }
+
     /// Creates the DynamoDB client and loads the keyring.
     ///
     /// # Errors
-    /// [`StoreError`] when DynamoDB or KMS doesn't answer.
-    pub async fn keyring(&self) -> Result<(aws_sdk_dynamodb::Client, Keyring), StoreError> {
-        let db = vestibule_store::client((&self.aws).into());
-        let kms = aws_sdk_kms::Client::new(&self.aws);
-        let keyring = keyring::load(&db, &self.tables, &kms, &self.key_id).await?;
-        Ok((db, keyring))
+    /// [`StoreError`] when there is no keyring (SE-11), or DynamoDB or KMS doesn't answer.
+    pub async fn keyring(&self) -> Result<(aws_sdk_dynamodb::Client, OpenKeyring), StoreError> {
+        let keys = self.keys();
+        Ok((keys.db.clone(), keys.open(Clock::System.now()).await?))
     }
 
     /// Opens the folder of policies, loads the keyring and builds the state of the function.
     ///
     /// # Errors
-    /// When the folder of policies is invalid, or DynamoDB or KMS doesn't answer.
+    /// When the folder of policies is invalid, there is no keyring, or DynamoDB or KMS doesn't answer.
     pub async fn app(&self) -> Result<App, StartError> {
+        Ok(self.open().await?.0)
+    }
+
+    /// Builds the state of the function, with the guard that refreshes its keyring.
+    async fn open(&self) -> Result<(App, OpenKeyring), StartError> {
         let portals = Arc::new(portals::open(&self.portals)?);
-        let (db, keyring) = self.keyring().await?;
-        let keyring = Arc::new(keyring);
-        Ok(App {
+        let (db, open) = self.keyring().await?;
+        let keyring = Arc::clone(open.keyring());
+        let app = App {
             store: Store::new(db, self.tables.clone(), Arc::clone(&keyring)),
             portals,
             hasher: Passwords::new(Hasher::new(
@@ -178,7 +192,8 @@ impl Bootstrap {
             )),
             clock: Clock::System,
             least_time: LEAST_TIME,
-        })
+        };
+        Ok((app, open))
     }
 }
 
@@ -187,7 +202,7 @@ impl Bootstrap {
 pub struct LazyState<T, F> {
     start: Bootstrap,
     make: F,
-    made: OnceCell<T>,
+    made: OnceCell<(T, OpenKeyring)>,
 }
 
 impl<T, F: Fn(App, &SdkConfig) -> T> LazyState<T, F> {
@@ -203,14 +218,22 @@ impl<T, F: Fn(App, &SdkConfig) -> T> LazyState<T, F> {
         })
     }
 
-    /// Returns the state and creates it if necessary; after a failure the next event tries again.
+    /// Returns the state and creates it if necessary; after a failure the next event tries again. Looks for new
+    /// keys from time to time (SE-11).
     ///
     /// # Errors
-    /// The errors of [`Bootstrap::app`].
+    /// The errors of [`Bootstrap::app`] and [`OpenKeyring::refresh`].
     pub async fn get(&self) -> Result<&T, StartError> {
         // Boxed, because the type of the future would otherwise exceed the compiler's depth limit.
-        let make = || Box::pin(async { Ok((self.make)(self.start.app().await?, &self.start.aws)) });
-        self.made.get_or_try_init(make).await
+        let make = || {
+            Box::pin(async {
+                let (app, keyring) = self.start.open().await?;
+                Ok::<_, StartError>(((self.make)(app, &self.start.aws), keyring))
+            })
+        };
+        let (made, keyring) = self.made.get_or_try_init(make).await?;
+        keyring.refresh(Clock::System.now()).await?;
+        Ok(made)
     }
 }
 

@@ -406,6 +406,12 @@ fn every_kind(
         [
             ("help_desk_unlocked", HelpDeskAct::Unlocked),
             (
+                "help_desk_address_corrected",
+                HelpDeskAct::AddressCorrected {
+                    letter_by: Some(day),
+                },
+            ),
+            (
                 "help_desk_secured",
                 HelpDeskAct::Secured {
                     answers_cleared: true,

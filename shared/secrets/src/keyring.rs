@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -83,8 +84,6 @@ pub enum SystemMac {
     Entry,
     /// A seal of the audit trail.
     Seal,
-    /// The request whose response is kept for its `Idempotency-Key` (AP-01).
-    Response,
 }
 
 /// A data key wrapped by KMS; safe to store, useless without KMS.
@@ -104,20 +103,27 @@ impl fmt::Debug for WrappedKey {
     }
 }
 
+/// Returns the version of the key that sealed a text; `None` for what [`Keyring::seal`] did not write.
+pub fn sealed_with(sealed: &str) -> Option<u32> {
+    canonical_number(sealed.split_once('.')?.0)
+}
+
 /// The keys derived from one data key. They are on the heap, so that no move leaves a copy behind.
 struct Derived {
     mac: [Key; Purpose::ALL.len()],
     seal: [Key; Purpose::ALL.len()],
     pepper: Key,
+    id: Key,
 }
 
 impl Derived {
-    fn from(data_key: &[u8; KEY_BYTES]) -> Box<Self> {
+    fn from(data_key: &[u8; KEY_BYTES]) -> Arc<Self> {
         let hkdf = Hkdf::<Sha256>::new(None, data_key);
         let mut derived = Box::new(Self {
             mac: Default::default(),
             seal: Default::default(),
             pepper: Key::default(),
+            id: Key::default(),
         });
         let fill = |info: String, key: &mut Key| {
             hkdf.expand(info.as_bytes(), key.as_mut_slice())
@@ -134,7 +140,8 @@ impl Derived {
             );
         }
         fill("vestibule/pepper".to_owned(), &mut derived.pepper);
-        derived
+        fill("vestibule/id".to_owned(), &mut derived.id);
+        derived.into()
     }
 }
 
@@ -154,24 +161,38 @@ pub enum CannotOpen {
 
 /// The data keys by version.
 ///
-/// The highest version is the current one; older versions verify and open what was made with them. All
-/// keys are wiped when the keyring is dropped.
-pub struct Keyring {
-    keys: BTreeMap<u32, Box<Derived>>,
+/// One version is current, usually the highest; the others verify and open what was made with them. During a
+/// rotation, the keys are [replaced](Keyring::replace) while requests use them (SE-11). Keys are wiped when
+/// the last user of the keyring drops them.
+pub struct Keyring(RwLock<Arc<Ring>>);
+
+struct Ring {
+    keys: BTreeMap<u32, Arc<Derived>>,
     current: u32,
+}
+
+impl Ring {
+    fn current(&self) -> &Derived {
+        &self.keys[&self.current]
+    }
+
+    /// Returns the key that never changes, because rotations only add keys.
+    fn oldest(&self) -> Option<&Derived> {
+        self.keys.first_key_value().map(|(_, key)| &**key)
+    }
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyring")
-            .field("versions", &self.keys.keys())
+            .field("versions", &self.versions())
             .finish_non_exhaustive()
     }
 }
 
 impl Keyring {
-    /// Creates a keyring from data keys with their versions; `None` if there are none. A later key replaces
-    /// an earlier one with the same version.
+    /// Creates a keyring from data keys with their versions; `None` if there are none. The highest version is
+    /// the current one. A later key replaces an earlier one with the same version.
     pub fn new(keys: impl IntoIterator<Item = (u32, [u8; KEY_BYTES])>) -> Option<Self> {
         let keys: BTreeMap<_, _> = keys
             .into_iter()
@@ -182,30 +203,66 @@ impl Keyring {
             })
             .collect();
         let current = *keys.last_key_value()?.0;
-        Some(Self { keys, current })
+        Some(Self(RwLock::new(Arc::new(Ring { keys, current }))))
+    }
+
+    /// Makes another version the current one; `None` if the keyring does not contain it.
+    #[must_use]
+    pub fn with_current(self, current: u32) -> Option<Self> {
+        let keys = self.ring().keys.clone();
+        let ring = keys
+            .contains_key(&current)
+            .then_some(Ring { keys, current });
+        ring.map(|ring| Self(RwLock::new(Arc::new(ring))))
+    }
+
+    /// Replaces the keys for everyone who shares this keyring. What is under way continues with the old ones.
+    pub fn replace(&self, by: &Self) {
+        let ring = by.ring();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = ring;
+    }
+
+    /// Returns a keyring with the same keys that is replaced on its own.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        Self(RwLock::new(self.ring()))
+    }
+
+    /// Returns the versions of the keys, in order.
+    pub fn versions(&self) -> Vec<u32> {
+        self.ring().keys.keys().copied().collect()
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns the version used for new MACs, sealed texts and hashes.
-    pub(crate) const fn current(&self) -> u32 {
-        self.current
+    pub fn current(&self) -> u32 {
+        self.ring().current
     }
 
     /// Returns the secret input of Argon2id for a version of the data key.
-    pub(crate) fn pepper(&self, version: u32) -> Option<&[u8; KEY_BYTES]> {
-        self.keys.get(&version).map(|key| &*key.pepper)
+    pub(crate) fn pepper(&self, version: u32) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+        self.ring().keys.get(&version).map(|key| key.pepper.clone())
     }
 
-    fn current_keys(&self) -> &Derived {
-        &self.keys[&self.current]
+    /// Computes a code like [`Keyring::mac`], under the oldest key, so that a rotation does not change it: for
+    /// the names of attempt counters, which would otherwise start again, and for choices that must stay.
+    pub fn lasting_code(&self, purpose: Purpose, context: &str, value: &Sensitive) -> Vec<u8> {
+        let code = |key: &Derived| framed(&key.mac[purpose as usize], context, value).finalize();
+        let oldest = self.ring().oldest().map(code);
+        oldest.map_or_else(Vec::new, |code| code.into_bytes().to_vec())
     }
 
     /// Computes the keyed MAC of a short secret: HMAC-SHA256 (RFC 2104) with the current key.
     ///
     /// `context` binds the MAC to its place, such as the key of an item, so that it can't be moved.
     pub fn mac(&self, purpose: Purpose, context: &str, value: &Sensitive) -> Mac {
-        let code = framed(&self.current_keys().mac[purpose as usize], context, value);
+        let ring = self.ring();
+        let code = framed(&ring.current().mac[purpose as usize], context, value);
         Mac {
-            key: self.current,
+            key: ring.current,
             code: code.finalize().into_bytes().to_vec(),
         }
     }
@@ -222,7 +279,6 @@ impl Keyring {
         let purpose = match kind {
             SystemMac::Entry => Purpose::AuditEntry,
             SystemMac::Seal => Purpose::AuditSeal,
-            SystemMac::Response => Purpose::Response,
         };
         self.verify(mac, purpose, context, value)
     }
@@ -236,11 +292,22 @@ impl Keyring {
         context: &str,
         value: &Sensitive,
     ) -> bool {
-        self.keys.get(&mac.key).is_some_and(|key| {
+        self.ring().keys.get(&mac.key).is_some_and(|key| {
             framed(&key.mac[purpose as usize], context, value)
                 .verify_slice(&mac.code)
                 .is_ok()
         })
+    }
+
+    /// Derives an identifier that nobody can compute without the keyring (UX-09): the first half of an
+    /// HMAC-SHA256. It uses the oldest key, which stays in the keyring, so that it never changes.
+    pub fn keyed_id(&self, name: &str) -> [u8; 16] {
+        let mut id = [0; 16];
+        if let Some(oldest) = self.ring().oldest() {
+            let code = framed(&oldest.id, "", &Sensitive::new(name)).finalize();
+            id.copy_from_slice(&code.into_bytes()[..16]);
+        }
+        id
     }
 
     /// Encrypts with the current key: AES-256-GCM with a random 96-bit nonce, bound to `context`.
@@ -260,12 +327,13 @@ impl Keyring {
             msg: plain,
             aad: context.as_bytes(),
         };
-        let sealed = cipher(&self.current_keys().seal[purpose as usize])
+        let ring = self.ring();
+        let sealed = cipher(&ring.current().seal[purpose as usize])
             .encrypt(&Nonce::from(nonce), payload)
             .expect("GCM encrypts up to 64 GiB");
         format!(
             "{}.{}",
-            self.current,
+            ring.current,
             BASE64URL_NOPAD.encode(&[&nonce[..], &sealed].concat())
         )
     }
@@ -289,7 +357,8 @@ impl Keyring {
         let (nonce, sealed) = bytes
             .split_first_chunk::<NONCE_BYTES>()
             .ok_or(CannotOpen::Malformed)?;
-        let key = self
+        let ring = self.ring();
+        let key = ring
             .keys
             .get(&version)
             .ok_or(CannotOpen::UnknownKey { version })?;
@@ -388,10 +457,11 @@ mod tests {
             .map(|key| key.as_slice())
             .collect();
         keys.push(derived.pepper.as_slice());
+        keys.push(derived.id.as_slice());
         let count = keys.len();
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!((keys.len(), count), (19, 19));
+        assert_eq!((keys.len(), count), (20, 20));
         assert!(
             Purpose::ALL
                 .iter()
@@ -414,6 +484,15 @@ mod tests {
     }
 
     #[test]
+    fn ux_09_ids_need_the_oldest_key_and_stay_when_keys_are_added() {
+        let id = old_keyring().keyed_id("account/member/maria.alvarez");
+        assert_eq!(keyring().keyed_id("account/member/maria.alvarez"), id);
+        assert_ne!(keyring().keyed_id("account/member/maria.alvare"), id);
+        let other = Keyring::new([(1, [9; KEY_BYTES])]).unwrap();
+        assert_ne!(other.keyed_id("account/member/maria.alvarez"), id);
+    }
+
+    #[test]
     fn what_an_older_key_made_stays_good() {
         let value = Sensitive::new("0042");
         let mac = old_keyring().mac(Purpose::Pin, "issue/1", &value);
@@ -433,6 +512,28 @@ mod tests {
             old_keyring().open(Purpose::Outbox, "mail/1", &sealed),
             Err(CannotOpen::UnknownKey { version: 2 })
         );
+    }
+
+    #[test]
+    fn se_11_keys_are_replaced_for_everyone_who_shares_them_and_lasting_codes_stay() {
+        let value = Sensitive::new("maria.alvarez");
+        let (shared, own) = (old_keyring(), old_keyring().separate());
+        let name = shared.lasting_code(Purpose::Attempt, "password", &value);
+        let mac = shared.mac(Purpose::Pin, "issue/1", &value);
+        shared.replace(&keyring());
+        assert_eq!((shared.current(), own.current()), (2, 1));
+        assert_eq!(
+            shared.lasting_code(Purpose::Attempt, "password", &value),
+            name
+        );
+        assert!(shared.verify(&mac, Purpose::Pin, "issue/1", &value));
+        // A new key is known before it is used.
+        let early = keyring().with_current(1).unwrap();
+        assert_eq!((early.current(), early.versions()), (1, vec![1, 2]));
+        let sealed = shared.seal(Purpose::Outbox, "mail/1", b"text", &mut rng(1));
+        assert_eq!(sealed_with(&sealed), Some(2));
+        assert!(early.open(Purpose::Outbox, "mail/1", &sealed).is_ok());
+        assert!(keyring().with_current(3).is_none());
     }
 
     #[test]

@@ -10,13 +10,15 @@
 //! | keyed MAC of a short secret | `vestibule/mac/<purpose>` | [`Keyring::mac`], HMAC-SHA256 |
 //! | sealed text | `vestibule/seal/<purpose>` | [`Keyring::seal`], AES-256-GCM |
 //! | pepper of password hashes | `vestibule/pepper` | [`Hasher`], Argon2id's secret input |
+//! | keyed id | `vestibule/id` of the oldest key | [`Keyring::keyed_id`], HMAC-SHA256 |
 //!
 //! To rotate keys, add a data key with a higher version. New MACs, texts and hashes use it; existing ones
-//! name the version that they use.
+//! name the version that they use. Keyed ids and [`Keyring::lasting_code`] use the oldest key, which must
+//! therefore never be removed.
 
 mod keyring;
 pub mod kms;
 mod passwords;
 
-pub use keyring::{CannotOpen, Keyring, Purpose, SystemMac, WrappedKey};
+pub use keyring::{CannotOpen, Keyring, Purpose, SystemMac, WrappedKey, sealed_with};
 pub use passwords::{HashParameters, Hasher, Verified};

@@ -301,7 +301,7 @@ impl Hasher {
                 .pepper(recipe.key)
                 .expect("recipes refer to keys in the keyring");
             let output = inner.with_memory(recipe.parameters.params().block_count(), |memory| {
-                argon2id(&recipe, pepper, &password, memory)
+                argon2id(&recipe, &pepper, &password, memory)
             });
             drop(turn);
             output
@@ -480,7 +480,7 @@ mod tests {
         let keyring = Keyring::new([(1, data_key())]).unwrap();
         argon2id(
             &recipe,
-            keyring.pepper(1).unwrap(),
+            &keyring.pepper(1).unwrap(),
             &password(),
             &mut memory,
         );

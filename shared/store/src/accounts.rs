@@ -11,6 +11,7 @@ use vestibule_domain::state::account::{
     Account, PasswordHash, Status, Undeliverable, UndeliverableKind,
 };
 use vestibule_domain::state::organization::Organization;
+use vestibule_domain::state::session::Token;
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::text::{Email, PostalAddress};
 use vestibule_secrets::Keyring;
@@ -119,6 +120,24 @@ fn contact_row(account: &Account) -> Item {
     row
 }
 
+/// Returns the key of the item that finds an account by a token that was emailed to its owner.
+fn token_key(digest: &str) -> Key {
+    Key::new(format!("T#{digest}"), "T")
+}
+
+/// Returns the digests of an account's emailed tokens, with the end of their validity. A deleted account has
+/// none.
+fn tokens(account: &Account) -> Vec<(&str, Timestamp)> {
+    if account.status == Status::Deleted {
+        return Vec::new();
+    }
+    let email = account.pending_email.as_ref();
+    let email = email.map(|p| (p.token.as_str(), p.expires_at));
+    let reset = account.reset.as_ref();
+    let reset = reset.map(|r| (r.token.as_str(), r.expires_at));
+    email.into_iter().chain(reset).collect()
+}
+
 /// Returns the unique markers of an account: its username and, in a realm, its email address. A deleted
 /// account has none.
 fn markers(account: &Account) -> Vec<(Key, Unique)> {
@@ -195,6 +214,36 @@ impl Store {
             .collect())
     }
 
+    /// Returns the id that a new account with this username gets if the id is free. Sign-in can then read the
+    /// username's marker and the account at once; renamed accounts need a second read. The id is keyed, so
+    /// that nobody can compute whose session or link a forged token would be (UX-09).
+    pub fn account_id(&self, portal: &PortalId, username_key: &str) -> AccountId {
+        let name = format!("account/{portal}/{username_key}");
+        AccountId::from_bytes(self.keyring.keyed_id(&name))
+    }
+
+    /// Loads the account to which an emailed token belongs. The token is looked up before anything else, so
+    /// that a forged one costs the same whether or not its account exists (UX-09). The caller must still
+    /// check the token.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn account_of_token(
+        &self,
+        portal: &PortalId,
+        token: &Token,
+    ) -> Result<Option<Account>, StoreError> {
+        let found = self.get(token_key(&token.digest())).await?;
+        let owner = found
+            .as_ref()
+            .and_then(|row| text(row, "account"))
+            .map(String::as_str);
+        match AccountId::parse(token.locator()) {
+            Ok(id) if owner == Some(id.as_str()) => self.account(portal, &id).await,
+            _ => Ok(None),
+        }
+    }
+
     /// Loads the account with a username, given in the form of `Username::key`.
     ///
     /// # Errors
@@ -205,7 +254,7 @@ impl Store {
         username: &str,
     ) -> Result<Option<Account>, StoreError> {
         let marker_key = username_key(portal, username);
-        let account_key = key(portal, &Account::natural_id(portal, username));
+        let account_key = key(portal, &self.account_id(portal, username));
         let items = self
             .batch(vec![marker_key.clone(), account_key.clone()])
             .await?;
@@ -324,6 +373,7 @@ impl Writes<'_> {
         let row = self.account_row(account, due_on, rng)?;
         self.put_new(row, Some(Unique::AccountId))?;
         self.put(contact_row(account))?;
+        self.update_tokens(&[], account)?;
         self.rows(None, account)
     }
 
@@ -346,6 +396,7 @@ impl Writes<'_> {
                 self.delete(marker)?;
             }
         }
+        self.update_tokens(&tokens(before), after)?;
         if before.email.key() != after.email.key() {
             self.delete(contact_key(before))?;
             if after.status != Status::Deleted {
@@ -487,6 +538,30 @@ impl Writes<'_> {
             row.insert(EXPIRES.into(), n(end));
         }
         Ok(row)
+    }
+
+    /// Writes the items of an account's new emailed tokens, and deletes those of the tokens that it no longer
+    /// has. DynamoDB deletes them some time after they expire.
+    fn update_tokens(
+        &mut self,
+        before: &[(&str, Timestamp)],
+        account: &Account,
+    ) -> Result<(), StoreError> {
+        let after = tokens(account);
+        for (digest, expires_at) in &after {
+            if !before.iter().any(|(d, _)| d == digest) {
+                let mut row = token_key(digest).into_item();
+                row.insert("account".into(), s(&account.id));
+                row.insert(EXPIRES.into(), n(expires_at.as_second()));
+                self.put(row)?;
+            }
+        }
+        for (digest, _) in before {
+            if !after.iter().any(|(d, _)| d == digest) {
+                self.delete(token_key(digest))?;
+            }
+        }
+        Ok(())
     }
 
     fn put_marker(

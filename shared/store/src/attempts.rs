@@ -80,10 +80,12 @@ impl Store {
         limit: Limit,
         now: Timestamp,
     ) -> (Key, Option<i64>) {
-        let digest = self
+        // Under a key that is never rotated: a rotation must not start the count again (SE-11).
+        let subject = Sensitive::new(subject);
+        let code = self
             .keyring
-            .mac(Purpose::Attempt, guess.into_str(), &Sensitive::new(subject));
-        let digest = BASE64URL_NOPAD.encode(&digest.code[..16]);
+            .lasting_code(Purpose::Attempt, guess.into_str(), &subject);
+        let digest = BASE64URL_NOPAD.encode(&code[..code.len().min(16)]);
         let (window, expires) = match limit.window_minutes {
             Some(minutes) => {
                 let seconds = 60 * i64::from(minutes);

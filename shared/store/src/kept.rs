@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::decision::{KeptResponse, RepeatKey};
-use vestibule_domain::state::record::Mac;
 use vestibule_domain::values::ids::{AccountId, PortalId};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::Purpose;
@@ -29,14 +28,12 @@ fn context(key: &Key) -> String {
 
 #[derive(Serialize, Deserialize)]
 struct Row {
-    fingerprint: Mac,
     response: String,
     expires: i64,
 }
 
 impl Store {
-    /// Loads the response that was kept for a caller's key, with the fingerprint of its request; `None` if the
-    /// key is new or has expired.
+    /// Loads what was kept for a caller's key; `None` if the key is new or has expired.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -46,7 +43,7 @@ impl Store {
         account: &AccountId,
         repeat_key: &RepeatKey,
         now: Timestamp,
-    ) -> Result<Option<(Mac, Sensitive)>, StoreError> {
+    ) -> Result<Option<Sensitive>, StoreError> {
         let key = key(portal, account, repeat_key);
         let Some(found) = self.get(key.clone()).await? else {
             return Ok(None);
@@ -61,7 +58,7 @@ impl Store {
             .open(Purpose::Response, &context(&key), &row.response);
         let plain = opened.map_err(corrupt)?;
         let text = std::str::from_utf8(&plain).map_err(|_| StoreError::corrupt("a response"))?;
-        Ok(Some((row.fingerprint, Sensitive::new(text))))
+        Ok(Some(Sensitive::new(text)))
     }
 }
 
@@ -80,7 +77,6 @@ impl Writes<'_> {
             rng,
         );
         let row = Row {
-            fingerprint: kept.fingerprint.clone(),
             response,
             expires: kept.expires_at.as_second(),
         };

@@ -12,6 +12,7 @@
 //! |---|---|---|---|---|
 //! | sign in: username to account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (1 more call for a renamed account and for every refusal) |
 //! | forgotten username: accounts of an email address | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, and 1 per account |
+//! | link of a password reset or a new email address | main | `T#digest`/`T`, then `A#portal#id`/`A` | 2 GetItem | 2; 1 for a forged one |
 //! | every request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
 //! | repetition of a request with an idempotency key | main | `A#portal#id`/`K#digest` | GetItem | 1 per 4 KB |
 //! | registration: persons of a record | main | `R#plan#kind#number` | Query | 1 per 4 KB |
@@ -35,7 +36,8 @@
 //! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem of 100 | 0.5 per 4 KB of keys (about 30), 1 per account |
 //! | follow-ups of organizations due up to a day | main, index `due` | `follow_up#portal#shard`, day | Query | 0.5 per 4 KB |
 //! | follow-up: organization, administrators and notices | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 concurrent Query | 4 |
-//! | keyring | main | `K`/`K` | GetItem, once per container | 1 |
+//! | keyring | main | `K`/`K` | GetItem, once per container and 5 minutes | 1 |
+//! | rotating the data key | main | all | Scan, conditional UpdateItem | 1 per 4 KB; 1 per KB and sealed text |
 //! | every change | main and audit | as above | TransactWriteItems | 2 per KB and item; 2 for the audit entry, and 1 per index it is in |
 //! | reading protected information | audit | `portal#day#shard`/`time#id` | conditional PutItem | 1, and 1 per index it is in |
 //! | audit trail of an organization, one page | audit, index `by_organization` | `portal#organization`, time | Query | 0.5 per 4 KB, about 7 entries |
@@ -47,8 +49,8 @@
 //! # Expiration
 //!
 //! DynamoDB's TTL deletes items some time after the time in their attribute `expires` (seconds since the
-//! epoch): sessions after they end, attempt counters after their window, traces of sent messages after 30
-//! days, kept responses after a day, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
+//! epoch): sessions after they end, emailed tokens after they expire, attempt counters after their window, traces
+//! of sent messages after 30 days, kept responses after a day, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
 //! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 
 mod accounts;
@@ -75,6 +77,7 @@ pub mod outbox;
 mod read;
 pub mod records;
 pub mod reindex;
+pub mod rotation;
 pub mod seals;
 mod sessions;
 pub mod tables;
@@ -93,8 +96,7 @@ pub use collisions::client;
 pub use commit::{CommitError, Unique};
 pub use error::StoreError;
 pub use follow_ups::FollowUpState;
-pub use invitations::InvitationState;
-pub use invitations::InvitationsCursor;
+pub use invitations::{InvitationState, InvitationsCursor};
 pub use read::Page;
 pub use tables::Tables;
 pub use users::{Administrator, UserFilter, UserRow, UsersCursor};

@@ -12,7 +12,6 @@ use vestibule_domain::values::folding::{NameKey, NameQuery};
 use vestibule_domain::values::record_kind::RecordKind;
 
 use crate::attributes::{Item, text};
-use crate::expression::s;
 use crate::key::Key;
 use crate::read::{Page, read_cursor};
 use crate::{Store, StoreError, records};

@@ -320,8 +320,9 @@ impl Writes<'_> {
             (Actor::Unknown, None) | (Actor::System, _) => return None,
         };
         let sender = Sensitive::new(sender);
-        let digest = self.store.keyring.mac(Purpose::Attempt, "sender", &sender);
-        Some(BASE64URL_NOPAD.encode(&digest.code[..16]))
+        let keyring = &self.store.keyring;
+        let digest = keyring.lasting_code(Purpose::Attempt, "sender", &sender);
+        Some(BASE64URL_NOPAD.encode(&digest[..digest.len().min(16)]))
     }
 
     /// Withdraws a letter, unless it is in a batch that is being printed.

@@ -38,7 +38,8 @@ fn row(session: &Session) -> Result<Item, StoreError> {
 const MAX_SESSIONS: i32 = 200;
 
 impl Store {
-    /// Loads the session of a token with its account, in one read.
+    /// Loads the session of a token with its account, in one read. The account is parsed only if there is a
+    /// session, so that a forged token costs the same work whether or not its account exists (UX-09).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -56,12 +57,16 @@ impl Store {
         let (mut session, mut account) = (None, None);
         for found in items {
             if account_key.is_of(&found) {
-                account = Some(accounts::read_account(found, &self.keyring)?);
+                account = Some(found);
             } else {
                 session = Some(item::read::<Session>(found)?);
             }
         }
-        Ok(session.zip(account))
+        let Some((session, account)) = session.zip(account) else {
+            return Ok(None);
+        };
+        let account = accounts::read_account(account, &self.keyring)?;
+        Ok(Some((session, account)))
     }
 
     /// Loads the sessions of an account, including expired ones.

@@ -382,3 +382,22 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
     .await;
     assert_eq!(world.letters().await.len(), 2);
 }
+
+#[tokio::test]
+async fn ux_10_the_first_password_is_not_made_of_the_own_name_or_address() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (username, code) = world.added_by(&helen, "Kimberly").await;
+    let redeem = async |code: &str, password: &str| {
+        let body = with(redemption(&username, code), "/password", password);
+        let on = world.on("provider");
+        on.post("/registration-codes/redemption", body).await
+    };
+    for password in ["Kimberly-Lind-1", "kimberly@lakeside.example1"] {
+        redeem(&code, password).await.invalid("password");
+        // With a wrong code, the response is that for any password.
+        let wrong = redeem(&another(&code), password).await;
+        wrong.refused(422, "code-wrong");
+    }
+    redeem(&code, PASSWORD).await.expect(200);
+}

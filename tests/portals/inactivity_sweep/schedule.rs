@@ -338,7 +338,11 @@ async fn bystanders(world: &World, id: &str, count: usize) {
             vestibule_domain::values::text::Username::parse(&format!("bystander.{i}"), 1).unwrap();
         copy.email =
             vestibule_domain::values::text::Email::parse(&format!("b{i}@example.com")).unwrap();
-        copy.id = Account::natural_id(&copy.portal, &copy.username.key());
+        copy.id = world
+            .instance
+            .app
+            .store
+            .account_id(&copy.portal, &copy.username.key());
         let origin = vestibule_domain::state::audit::Origin {
             portal: copy.portal.clone(),
             at: world.now(),

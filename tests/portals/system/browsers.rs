@@ -262,7 +262,6 @@ fn seconds(headers: &HeaderMap) -> Option<u32> {
 async fn every_429_says_when_to_try_again() {
     let world = World::new().await;
     let maria = world.member().await;
-    // Feedback requires that no step is pending (SE-03).
     let ruth = world.group_principal().await;
     let caller = world.on("member");
     let limit = |path: &str| match path {

@@ -858,6 +858,10 @@ async fn getting_back_in(bill: &mut Bill) {
     )
     .await;
     bill.world.mails_to("ruth@blueheron.example").await;
+    bill.world.mails_to("ruth@blueheron.example").await;
+    // A second link replaces the first one, whose item is deleted.
+    group.post("/password-resets", ask("ruth.okafor")).await;
+    bill.world.mails_to("ruth@blueheron.example").await;
     bill.meter.read();
     let token = link_token(&bill.world.last_mail_to("ruth@blueheron.example").await);
     bill.post(

@@ -249,6 +249,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &[""],
     ),
     (
+        "PUT",
+        "/{portal}/accounts/{account_portal}/{id}/postal-address",
+        &[""],
+    ),
+    (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/agreements",
         &[""],
@@ -539,6 +544,9 @@ impl Site {
                     "invitation" => body["email"] = "some1000@example.com".into(),
                     "username" => body["username"] = format!("stranger{n}").into(),
                     "subscriptions" => body["subscriptions"] = json!([]),
+                    "postal-address" => {
+                        body["postal_address"] = provider()["postal_address"].clone();
+                    }
                     "agreements" => {
                         body["agreement"] = "producer_agreement".into();
                         body["revision"] = "2026-01".into();

@@ -1,5 +1,6 @@
 //! Refusals: whom they refer people to, and what they don't reveal.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::state::account::{Account, Status};
 use vestibule_local::Options;
@@ -836,6 +837,104 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
             .body,
         seen.body
     );
+}
+
+/// A token with the id of somebody's account, or of nobody's, and a secret that was made up.
+fn forged(kind: &str, id: &str) -> String {
+    format!("{kind}.{id}.{}", "A".repeat(43))
+}
+
+/// An id that is nobody's: that of somebody, spelled backwards.
+fn nobodys(id: &str) -> String {
+    id.chars().rev().collect()
+}
+
+#[tokio::test]
+async fn ux_09_a_forged_session_does_not_tell_whose_id_it_has() {
+    let (world, calls) = watched().await;
+    let maria = world.member().await;
+    let id = maria.id().await;
+    let gone = world.on("member");
+    for (method, path, body) in [
+        (Method::GET, "/me", None),
+        (Method::GET, "/entitlements", None),
+        (
+            Method::PUT,
+            "/me/email",
+            Some(json!({ "email": "eve@example.com", "password": PASSWORD })),
+        ),
+        (Method::DELETE, "/sessions/current", None),
+    ] {
+        let mut seen = Vec::new();
+        for id in [&id, &nobodys(&id)] {
+            let forger = gone.with_token(&forged("vs", id));
+            calls.take();
+            let answer = forger.send(method.clone(), path, body.as_ref()).await;
+            seen.push((answer.status, answer.text.clone(), calls.take()));
+        }
+        assert_eq!(seen[0], seen[1], "{path}");
+        assert_eq!(
+            (seen[0].0, seen[0].2.as_slice()),
+            (401, ["BatchGetItem of 2".to_owned()].as_slice())
+        );
+    }
+}
+
+#[tokio::test]
+async fn ux_09_a_forged_link_does_not_tell_whose_id_it_has() {
+    let (world, calls) = watched().await;
+    let maria = world.member().await;
+    let ruth = world.group_principal().await;
+    let group = world.on("group");
+    // Ruth has asked for another email address and for a new password.
+    let change = json!({ "email": "ruth@elsewhere.example", "password": PASSWORD });
+    ruth.put("/me/email", change).await.expect(202);
+    let ask = json!({ "username": "ruth.okafor" });
+    group.post("/password-resets", ask).await.expect(202);
+    world.instance.settle().await.unwrap();
+    let (ruths, marias) = (ruth.id().await, maria.id().await);
+
+    let one_read = vec!["GetItem of 1".to_owned()];
+    let of = |kind: &str| {
+        [&ruths, &nobodys(&ruths), &marias]
+            .map(|id| ("a forged link", json!({ "token": forged(kind, id) })))
+    };
+    for (kind, path, status) in [
+        ("ve", "/email-confirmations", 410),
+        ("vr", "/password-resets/look-up", 410),
+        ("vh", "/password-resets/look-up", 410),
+    ] {
+        let seen = see_same(&world, &calls, "group", path, &of(kind)).await;
+        assert_eq!(
+            (seen.status, seen.hashes),
+            (status, 0),
+            "{path}: {}",
+            seen.body
+        );
+        assert_eq!(seen.calls, one_read, "{path}: only the token is looked up");
+    }
+    for kind in ["vr", "vh"] {
+        let redemptions =
+            of(kind).map(|(what, body)| (what, with(body, "/new_password", "Calm-Harbor-71!")));
+        let path = "/password-resets/redemption";
+        let seen = see_same(&world, &calls, "group", path, &redemptions).await;
+        assert_eq!((seen.status, seen.hashes), (403, 1), "{}", seen.body);
+    }
+}
+
+#[tokio::test]
+async fn ux_09_an_account_id_cannot_be_computed_from_the_username() {
+    let mut ids = Vec::new();
+    // Each of these systems has its own keyring.
+    for _ in 0..2 {
+        let world = World::with(Options {
+            observers: vec![Calls::default().interceptor()],
+            ..options()
+        })
+        .await;
+        ids.push(world.member().await.id().await);
+    }
+    assert_ne!(ids[0], ids[1]);
 }
 
 #[tokio::test]

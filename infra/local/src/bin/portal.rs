@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use aws_config::BehaviorVersion;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use jiff::civil::Date;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
@@ -19,8 +20,10 @@ use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
 use vestibule_local::{
-    Instance, Options, StartError, control, folder, import, openapi, routes, time_travel,
+    Instance, Options, StartError, control, folder, import, openapi, rotate_key, routes,
+    time_travel,
 };
+use vestibule_store::rotation::SPREAD;
 
 /// Runs the whole accounts backend on this machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -138,6 +141,42 @@ With --on-aws, the command uses the deployed tables, your AWS credentials and th
 AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for policies other than those of the source tree."
     )]
     FirstStaff(FirstStaffArguments),
+    /// Create the keyring of newly deployed tables
+    #[command(
+        name = "create-keyring",
+        after_help = "\
+Examples:
+  TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... cargo portal create-keyring --on-aws
+
+Run it once after the first deployment. Without a keyring, every function refuses to start. If the tables contain
+data, the command fails and changes nothing: restore the keyring from a backup. On this machine, the first start
+creates the keyring."
+    )]
+    CreateKeyring {
+        /// Use the tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+        #[arg(long, required = true)]
+        on_aws: bool,
+    },
+    /// Rotate the data key, from which all keys derive
+    #[command(
+        name = "rotate-key",
+        after_help = "\
+Examples:
+  cargo portal rotate-key                    stop the portal first
+  TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... cargo portal rotate-key --on-aws
+                                             rotate the key of the deployed system while it runs
+
+Adds a key, waits until every function uses it (20 minutes on AWS), and encrypts addresses and unsent messages
+again. Nothing is lost or unavailable meanwhile. If the command is interrupted, run it again: it continues.
+PINs, codes, answers and links stay valid, and those that were locked or used stay so."
+    )]
+    RotateKey {
+        /// Use the tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+        #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
+        on_aws: bool,
+        #[command(flatten)]
+        on: SystemArguments,
+    },
     /// Verify the audit trail
     #[command(
         subcommand,
@@ -440,6 +479,23 @@ async fn run(command: Command) -> Result<(), StartError> {
             time_travel::sweep(on.options()?, dry_run, as_of, &mut out).await
         }
         Command::FirstStaff(arguments) => Ok(writeln!(out, "{}", first_staff(arguments).await?)?),
+        Command::CreateKeyring { on_aws: _ } => {
+            let created = on_aws().await?.keys().create(Clock::System.now()).await?;
+            let result = match created {
+                true => "Created the keyring.",
+                false => "The tables already have a keyring. Nothing was changed.",
+            };
+            Ok(writeln!(out, "{result}")?)
+        }
+        Command::RotateKey { on_aws: true, .. } => {
+            let keys = on_aws().await?.keys();
+            rotate_key::rotate(&keys, &Clock::System, SPREAD, &mut out).await
+        }
+        Command::RotateKey { on_aws: false, on } => {
+            let instance = Instance::start(on.started_before()?).await?;
+            let (keys, clock) = (instance.keys(), &instance.app.clock);
+            rotate_key::rotate(keys, clock, SignedDuration::ZERO, &mut out).await
+        }
         Command::Audit(AuditCommand::Verify {
             portal,
             from,
@@ -480,10 +536,13 @@ async fn run(command: Command) -> Result<(), StartError> {
 
 /// Returns the state of a function on AWS, with the operator's own credentials.
 async fn app_on_aws() -> Result<App, StartError> {
+    on_aws().await?.app().await
+}
+
+/// Reads the settings of a function on AWS.
+async fn on_aws() -> Result<Bootstrap, StartError> {
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    Bootstrap::read(aws, in_source_tree("infra/portals"))?
-        .app()
-        .await
+    Ok(Bootstrap::read(aws, in_source_tree("infra/portals"))?)
 }
 
 async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError> {

@@ -364,6 +364,11 @@ pub enum HelpDeskAct {
         /// The titles of the current subscriptions.
         titles: Vec<String>,
     },
+    /// Corrected the postal address for letters (BL-03). The email doesn't contain the address.
+    AddressCorrected {
+        /// The date by which the new PIN letter should arrive, if one is mailed.
+        letter_by: Option<Date>,
+    },
     /// Recorded a signed agreement (AG-11, BL-10).
     AgreementRecorded {
         title: String,

@@ -130,13 +130,9 @@ pub fn accept(
     standing: &Standing,
     token: &Token,
     applicant: Applicant,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let now = origin.at;
     let membership = membership_for((invitation, standing), token, &applicant.email, policy, now)?;
     let account = applicant.into_account(membership, policy, now);
@@ -148,9 +144,9 @@ pub fn accept(
             pin_letter_by: None,
             agreement: None,
         },
-        rng,
+        context.rng,
     );
-    let context = Context::new(policy, origin, rng);
+    let context = context.reborrow();
     let decision = acceptance(invitation, standing, &account, context)
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send([welcome]);
@@ -164,13 +160,9 @@ pub fn accept_as(
     standing: &Standing,
     token: &Token,
     account: &Account,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let now = origin.at;
     let membership = membership_for((invitation, standing), token, &account.email, policy, now)?;
     if account.membership(Some(&invitation.organization)).is_some() {
@@ -181,10 +173,10 @@ pub fn accept_as(
     }
     let name = invitation.organization_name.clone();
     let text = further_text(name, &membership, policy, now);
-    let notice = mail(account, now, text, rng);
+    let notice = mail(account, now, text, context.rng);
     let mut after = account.clone();
     after.memberships.push(membership);
-    let context = Context::new(policy, origin, rng);
+    let context = context.reborrow();
     let decision = acceptance(invitation, standing, account, context)
         .update(account, after.clone())
         .send([notice]);
@@ -217,7 +209,7 @@ fn membership_for(
         end_date: invitation.end_date,
         granted_by: policy
             .approval_by_another()
-            .then(|| invitation.invited_by.clone()),
+            .then(|| invitation.chosen_by().clone()),
         ..Membership::joined(organization, invitation.role, pending_step, now)
     })
 }
@@ -228,13 +220,9 @@ fn acceptance(
     invitation: &Invitation,
     standing: &Standing,
     account: &Account,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Decision {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let origin = context.origin;
     let accepted = Invitation {
         state: State::Accepted {
             account: account.id.clone(),
@@ -245,11 +233,11 @@ fn acceptance(
         origin,
         Actor::Account(account.id.clone()),
         Action::AcceptInvitation,
-        rng,
+        context.rng,
     )
     .on(invitation.id.as_str())
     .for_organization(Some(&invitation.organization));
-    let notices = standing.notices(invitation, account, Context::new(policy, origin, rng));
+    let notices = standing.notices(invitation, account, context.reborrow());
     Decision::recording(audit)
         .change(Change::SaveInvitation {
             before: Some(Box::new(invitation.clone())),

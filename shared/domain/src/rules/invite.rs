@@ -160,13 +160,9 @@ pub fn invite(
     history: History<'_>,
     invitee: Invitee,
     token: &Token,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<(Invitation, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let existing = history.invitation;
     let valid_days = policy
         .staff
@@ -195,6 +191,7 @@ pub fn invite(
         role: invitee.role,
         end_date: invitee.end_date,
         invited_by: acting.account.id.clone(),
+        first_invited_by: None,
         inviter: acting.account.name.full(),
         token: token.digest(),
         sent_at: origin.at,
@@ -206,18 +203,14 @@ pub fn invite(
     };
     let decision = Decision::recording(
         acting
-            .audit(origin, Action::Invite, rng)
+            .audit(origin, Action::Invite, context.rng)
             .on(invitation.id.as_str()),
     )
     .change(Change::SaveInvitation {
         before: existing.cloned().map(Box::new),
         after: Box::new(invitation.clone()),
     })
-    .send([invitation_email(
-        &invitation,
-        token,
-        Context::new(policy, origin, rng),
-    )]);
+    .send([invitation_email(&invitation, token, context.reborrow())]);
     Ok((invitation, decision))
 }
 
@@ -246,7 +239,9 @@ pub(crate) fn vouched_for(
         return Err(Refusal::NotAllowed);
     }
     require_return(acting, is_former_user, policy)?;
+    let chosen_by = invitation.chosen_by();
     Ok(Invitation {
+        first_invited_by: (*chosen_by != acting.account.id).then(|| chosen_by.clone()),
         invited_by: acting.account.id.clone(),
         inviter: acting.account.name.full(),
         ..invitation.clone()
@@ -259,13 +254,9 @@ pub(crate) fn send_again(
     (invitation, resent): (&Invitation, Invitation),
     token: &Token,
     audit: AuditEvent,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<(Invitation, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let valid_days = policy
         .staff
         .as_ref()
@@ -291,11 +282,7 @@ pub(crate) fn send_again(
             before: Some(Box::new(invitation.clone())),
             after: Box::new(after.clone()),
         })
-        .send([invitation_email(
-            &after,
-            token,
-            Context::new(policy, origin, rng),
-        )]);
+        .send([invitation_email(&after, token, context.reborrow())]);
     Ok((after, decision))
 }
 

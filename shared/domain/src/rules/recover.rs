@@ -84,19 +84,16 @@ fn is_recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
 
 /// Sends a password reset link to the owner. Older links become invalid. Returns `None` if the
 /// account can't be recovered.
-pub fn send_link(account: &Account, context: Context<'_>) -> Option<Decision> {
-    let Context {
-        policy,
+pub fn send_link(account: &Account, mut context: Context<'_>) -> Option<Decision> {
+    let origin = context.origin;
+    let (after, link) = link(account, ResetAsked::ByOwner, context.reborrow())?;
+    let audit = AuditEvent::done(
         origin,
-        rng,
-    } = context;
-    let (after, link) = link(
-        account,
-        ResetAsked::ByOwner,
-        Context::new(policy, origin, rng),
-    )?;
-    let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng)
-        .on(account.id.as_str());
+        Actor::Unknown,
+        Action::AskPasswordReset,
+        context.rng,
+    )
+    .on(account.id.as_str());
     Some(
         Decision::recording(audit)
             .update(account, after)
@@ -159,15 +156,11 @@ pub(crate) fn link(
 }
 
 /// Sends the username to the owner. Returns `None` if the account can't be recovered.
-pub fn send_username(account: &Account, context: Context<'_>) -> Option<Decision> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
-    let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUsername, rng)
+pub fn send_username(account: &Account, mut context: Context<'_>) -> Option<Decision> {
+    let origin = context.origin;
+    let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUsername, context.rng)
         .on(account.id.as_str());
-    let reminder = reminder(account, Context::new(policy, origin, rng))?;
+    let reminder = reminder(account, context.reborrow())?;
     Some(Decision::recording(audit).send([reminder]))
 }
 

@@ -25,7 +25,7 @@ use crate::values::text::{Email, PersonName, PostalAddress, Username};
 /// The person who registers. All fields are parsed, and secrets are already hashed.
 #[derive(Debug, Clone)]
 pub struct Applicant {
-    /// [`Account::natural_id`], or a random id if that is taken.
+    /// The keyed id of the username, or a random id if that is taken.
     pub id: AccountId,
     pub username: Username,
     pub name: PersonName,

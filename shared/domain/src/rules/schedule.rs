@@ -35,6 +35,10 @@ pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
 pub use crate::rules::follow_up::MAX_NOTIFIED;
 
+/// The maximum number of memberships that end in one transaction, each with up to seven writes. The others
+/// end in the next one.
+const MAX_ENDED_AT_ONCE: usize = 12;
+
 /// An action on an account, in order of priority if several are due on one day.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
@@ -318,11 +322,12 @@ pub fn apply(
     let today = policy.today(origin.at);
     let due = first_due(account, policy, today)?;
     let mut after = account.clone();
-    let (ended, remaining): (Vec<_>, Vec<_>) = account
-        .memberships
-        .iter()
-        .cloned()
-        .partition(|m| due.action == ScheduledAction::EndAccess && m.is_over(today));
+    let mut ending = 0;
+    let (ended, remaining): (Vec<_>, Vec<_>) = account.memberships.iter().cloned().partition(|m| {
+        let is_over = due.action == ScheduledAction::EndAccess && m.is_over(today);
+        ending += usize::from(is_over);
+        is_over && ending <= MAX_ENDED_AT_ONCE
+    });
     let affected = if due.action == ScheduledAction::EndAccess {
         &ended
     } else {

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use strum::IntoStaticStr;
 
 use crate::policy::Policy;
@@ -184,16 +183,6 @@ pub struct Account {
 }
 
 impl Account {
-    /// Returns the id that a new account with this username gets if the id is free. Sign-in can
-    /// then read the username's marker and the account at once; renamed accounts need a second
-    /// read.
-    pub fn natural_id(portal: &PortalId, username_key: &str) -> AccountId {
-        let hash = Sha256::digest(format!("account/{portal}/{username_key}"));
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash[..16]);
-        AccountId::from_bytes(bytes)
-    }
-
     /// Returns the membership in an organization. `None` selects the membership of a member, which
     /// has no organization.
     pub fn membership(&self, organization: Option<&OrganizationId>) -> Option<&Membership> {

@@ -102,6 +102,8 @@ pub enum Action {
     DetachRecord,
     /// The help desk changed a user's subscriptions.
     EditSubscriptions,
+    /// The help desk corrected the postal address that a user designated for letters.
+    CorrectPostalAddress,
     /// An administrator listed or searched the organization's users.
     ListUsers,
     /// An administrator viewed a user.

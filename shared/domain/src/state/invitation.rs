@@ -44,7 +44,10 @@ pub struct Invitation {
     /// The administrator who last sent it. Their standing is what the invitation is worth when it
     /// is accepted (SE-02).
     pub invited_by: AccountId,
-    /// The name of that administrator.
+    /// The administrator who sent it first, if another one has resent it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_invited_by: Option<AccountId>,
+    /// The name of the administrator who last sent it.
     pub inviter: String,
     /// The digest of the only valid token.
     pub token: String,
@@ -67,6 +70,11 @@ pub enum InvitationStatus {
 }
 
 impl Invitation {
+    /// Returns the administrator who chose the person and the role.
+    pub fn chosen_by(&self) -> &AccountId {
+        self.first_invited_by.as_ref().unwrap_or(&self.invited_by)
+    }
+
     /// Derives the id from the organization and email address.
     pub fn natural_id(organization: &OrganizationId, email: &Email) -> InvitationId {
         let hash = Sha256::digest(format!("invitation/{organization}/{}", email.key()));

@@ -62,6 +62,19 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
             )),
             false,
         ),
+        HelpDeskAct::AddressCorrected { letter_by } => {
+            let letter = if letter_by.is_some() {
+                " A letter with a new PIN is on its way, and your old PIN no longer works."
+            } else {
+                ""
+            };
+            (
+                format!("Your mailing address on {portal} has changed"),
+                format!("{desk} corrected the address for letters from {portal}.{letter}"),
+                letter_by.map(|by| ("Your PIN letter should arrive by", day(by))),
+                false,
+            )
+        }
         HelpDeskAct::AgreementRecorded { title, letter_by } => (
             format!("Your signed agreement for {portal} is on file"),
             format!("{desk} recorded your signed {title} for {portal}."),

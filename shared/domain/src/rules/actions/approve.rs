@@ -46,7 +46,8 @@ pub fn approve(
         .filter(|_| user.status != Status::Deleted)
         .ok_or(Refusal::Unknown)?;
     // Those who manage an organization approve anyone who joined it with its plan record (SE-08).
-    let joined_by_registration = membership.record.is_some();
+    let joined_by_registration =
+        membership.record.is_some() && membership.pending_step == PendingStep::Approval;
     if !joined_by_registration && !policy.grants(acting.membership.role, membership.role) {
         return Err(Refusal::NotAllowed);
     }

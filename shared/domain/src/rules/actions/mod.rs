@@ -8,6 +8,7 @@ mod administrators;
 pub mod approve;
 pub mod assign;
 pub mod authority;
+pub mod correct_address;
 pub mod detach_record;
 pub mod record_agreement;
 mod refusal;

@@ -1,0 +1,337 @@
+//! SE-11: the data key is rotated while requests are served, and a missing keyring is never replaced.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::join_all;
+use jiff::SignedDuration;
+use serde_json::json;
+use tempfile::TempDir;
+use vestibule_local::rotate_key;
+use vestibule_secrets::sealed_with;
+use vestibule_store::rotation::{Progress, SPREAD};
+use vestibule_tests::client::Person;
+use vestibule_tests::invariants::invariants;
+use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, security_answers};
+use vestibule_tests::{Item, World, another, pin_in};
+
+use crate::system::persistence::{Life, kept_in};
+
+fn key() -> Item {
+    ["pk", "sk"]
+        .map(|name| (name.to_owned(), AttributeValue::S("K".into())))
+        .into()
+}
+
+/// Removes the keyring and returns it.
+async fn lose_keyring(world: &World) -> Item {
+    let (db, table) = (&world.instance.db, &world.instance.tables.main);
+    let removed = db.delete_item().table_name(table).set_key(Some(key()));
+    let removed = removed
+        .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+        .send();
+    removed.await.unwrap().attributes.unwrap()
+}
+
+async fn keyring(world: &World) -> Option<Item> {
+    let (db, table) = (&world.instance.db, &world.instance.tables.main);
+    let got = db.get_item().table_name(table).set_key(Some(key()));
+    got.send().await.unwrap().item
+}
+
+#[tokio::test]
+async fn se_11_without_its_keyring_the_system_refuses_requests_and_makes_no_new_one() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let lost = lose_keyring(&world).await;
+    world.pass(SignedDuration::from_mins(6));
+    ruth.get("/me").await.expect(503);
+    world
+        .on("group")
+        .registers(group_principal())
+        .await
+        .expect(503);
+    let error = world.instance.keys().create(world.now()).await.unwrap_err();
+    assert!(error.to_string().contains("restore the item"), "{error}");
+    assert!(keyring(&world).await.is_none());
+
+    // With the keyring restored, everything is as before.
+    let (db, table) = (&world.instance.db, &world.instance.tables.main);
+    let put = db.put_item().table_name(table).set_item(Some(lost));
+    put.send().await.unwrap();
+    ruth.get("/me").await.expect(200);
+    world.sign_in("group", "ruth.okafor").await;
+}
+
+#[test]
+fn se_11_a_system_does_not_start_without_its_keyring_and_makes_no_new_one() {
+    let folder = TempDir::new().unwrap();
+    let options = kept_in(folder.path());
+    let life = Life::first(&options);
+    let lost = life.live(async |world| {
+        world.group_principal().await;
+        lose_keyring(world).await
+    });
+    life.end();
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let error = runtime.block_on(async {
+        let started = vestibule_local::Instance::start(options.clone()).await;
+        started.unwrap_err().to_string()
+    });
+    assert!(error.contains("has no keyring"), "{error}");
+    runtime.shutdown_background();
+    assert!(lost.contains_key("keys"));
+}
+
+/// Returns how many sealed texts there are of each key's version.
+async fn versions(world: &World) -> BTreeMap<u32, usize> {
+    let mut versions = BTreeMap::new();
+    for item in world.items(&world.instance.tables.main).await {
+        for attribute in ["postal_addresses", "address", "payload"] {
+            let sealed = item.get(attribute).and_then(|v| v.as_s().ok());
+            if let Some(version) = sealed.and_then(|s| sealed_with(s)) {
+                *versions.entry(version).or_default() += 1;
+            }
+        }
+    }
+    versions
+}
+
+/// Uses the system until it is stopped, and returns the number of requests. Each must succeed.
+async fn traffic(world: &World, helen: &Person, helens_name: &str, stop: &AtomicBool) -> usize {
+    let mut requests = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let i = requests;
+        let session = world.on("provider").signs_in(helens_name, PASSWORD).await;
+        session.expect(201);
+        helen.get("/me").await.expect(200);
+        let changed =
+            json!({ "first_name": format!("Helen{}", "a".repeat(i % 5)), "last_name": "Marsh" });
+        helen.patch("/me", changed).await.expect(200);
+        let email = format!("user{i}@lakeside.example");
+        let added = json!({ "first_name": "Pat", "last_name": "Lind", "email": email, "services": ["claims"] });
+        helen.post("/users", added).await.expect(201);
+        let ask = json!({ "username": format!("nobody.{i}") });
+        world
+            .on("provider")
+            .from_source(&format!("192.0.2.{}", i % 250))
+            .post("/password-resets", ask)
+            .await
+            .expect(202);
+        requests += 1;
+    }
+    requests
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn se_11_the_key_is_rotated_under_traffic_and_nothing_is_lost() {
+    let world = World::new().await;
+    // Helen has designated a postal address, Maria waits for a letter, and nothing is sent yet.
+    world.instance.inbox.set_down(true);
+    let registered = world.register("provider", provider()).await;
+    let helens_name = registered.text_at("/username").to_owned();
+    let helen = world.sign_in("provider", &helens_name).await;
+    let pin = pin_in(&world.last_letter().await, 4);
+    helen.enters_pin(&pin).await.expect(200);
+    let maria = world.member().await;
+    let before = versions(&world).await;
+    assert!(before[&1] > 5, "{before:?}");
+    assert_eq!(before.len(), 1);
+
+    let stop = AtomicBool::new(false);
+    let rotation = async {
+        let keys = world.instance.keys();
+        let started = keys.start_rotation(world.now(), SPREAD).await.unwrap();
+        assert_eq!((started.version, started.is_resumed), (2, false));
+        // The key is known before it is used, and used before anything is sealed again.
+        for _ in 0..4 {
+            let mut rng = world.instance.app.rng();
+            let early = keys.reseal(world.now(), &mut rng, |_| {}).await;
+            assert!(early.is_err() || world.now() >= started.reseal_at - SPREAD);
+            world.pass(SignedDuration::from_mins(5));
+            for _ in 0..5 {
+                helen.get("/me").await.expect(200);
+            }
+        }
+        assert!(world.now() >= started.reseal_at);
+        let mut rng = world.instance.app.rng();
+        let done = keys.reseal(world.now(), &mut rng, |_| {}).await.unwrap();
+        stop.store(true, Ordering::SeqCst);
+        done
+    };
+    let (done, requests) = tokio::join!(rotation, traffic(&world, &helen, &helens_name, &stop));
+    assert!(requests > 3, "{requests}");
+    assert!(done.items > 20, "{done:?}");
+
+    let after = versions(&world).await;
+    assert!(
+        after.get(&2) >= before.get(&1) && after.len() == 1,
+        "{before:?} became {after:?}"
+    );
+    // The letters and emails that waited are sent: they could be opened.
+    world.instance.inbox.set_down(false);
+    world.pass(SignedDuration::from_hours(1));
+    let marias_pin = pin_in(&world.last_letter().await, 6);
+    let maria = match maria.get("/me").await.status {
+        200 => maria,
+        _ => world.sign_in("member", "maria.alvarez").await,
+    };
+    maria.enters_pin(&marias_pin).await.expect(200);
+    let added = world.mails_to("user0@lakeside.example").await;
+    assert!(!added.is_empty());
+    // The answers that were set before the rotation are still right, and the trail is unaltered.
+    let reset = json!({ "username": "maria.alvarez", "security_answers": security_answers(), "new_password": "Calm-Harbor-71!" });
+    let visitor = world.on("member");
+    visitor
+        .post("/password-resets/redemption", reset)
+        .await
+        .expect(200);
+    invariants(&world).await;
+    verify_audit(&world).await;
+}
+
+async fn verify_audit(world: &World) {
+    world.instance.seal_audit_trail().await.unwrap();
+    let mut out = Vec::new();
+    vestibule_local::audit::verify(&world.instance.app, &Default::default(), &mut out)
+        .await
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out)));
+}
+
+/// Rotates the key of a system that nothing else uses.
+async fn rotate(world: &World) -> String {
+    let mut out = Vec::new();
+    let (keys, clock) = (world.instance.keys(), &world.instance.app.clock);
+    rotate_key::rotate(keys, clock, SignedDuration::ZERO, &mut out)
+        .await
+        .unwrap();
+    world.pass(SignedDuration::from_mins(6));
+    String::from_utf8(out).unwrap()
+}
+
+#[tokio::test]
+async fn se_11_a_rotation_revives_no_locked_or_used_pin_or_code() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (locked, code) = world.added_by(&helen, "Sam").await;
+    let (open, open_code) = world.added_by(&helen, "Kim").await;
+    let redemption = |name: &str, code: &str, password: &str| json!({ "username": name, "registration_code": code, "password": password, "hint": hint() });
+    let visitor = world.on("provider");
+    let path = "/registration-codes/redemption";
+    for _ in 0..5 {
+        let wrong = redemption(&locked, &another(&code), PASSWORD);
+        visitor.post(path, wrong).await.refused(422, "code-wrong");
+    }
+    let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    for _ in 0..3 {
+        maria
+            .enters_pin(&another(&pin))
+            .await
+            .refused(422, "pin-wrong");
+    }
+    let usernames = ["nobody.here", "maria.alvarez"].map(|n| json!({ "username": n }));
+    let mut questions = Vec::new();
+    for ask in &usernames {
+        let asked = world.on("member").post("/password-resets", ask).await;
+        questions.push(asked.body["questions"].clone());
+    }
+
+    assert!(rotate(&world).await.contains("Added key version 2"));
+
+    // The locked code stays locked, also for the right one.
+    for code in [&code, &another(&code)] {
+        let again = redemption(&locked, code, PASSWORD);
+        visitor.post(path, again).await.refused(410, "code-locked");
+    }
+    // The count of wrong PINs continues: two are left.
+    for _ in 0..2 {
+        maria
+            .enters_pin(&another(&pin))
+            .await
+            .refused(422, "pin-wrong");
+    }
+    maria.enters_pin(&pin).await.refused(410, "pin-locked");
+    // What was valid stays valid, and what is issued now is, too.
+    let right = redemption(&open, &open_code, PASSWORD);
+    visitor.post(path, right).await.expect(200);
+    let other = redemption(&open, &open_code, "Other-River-58!");
+    visitor.post(path, other).await.refused(422, "code-wrong");
+    maria.post("/pin/letter", json!({})).await.expect(201);
+    let new = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&new).await.expect(200);
+    // A stranger can't tell names by questions that change.
+    for (ask, before) in usernames.iter().zip(questions) {
+        let asked = world.on("member").post("/password-resets", ask).await;
+        assert_eq!(asked.body["questions"], before);
+    }
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn se_11_passwords_of_before_stay_right_and_use_the_new_key_from_the_next_sign_in() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let id = ruth.id().await;
+    rotate(&world).await;
+    let hash = async || {
+        let all = invariants(&world).await;
+        all.accounts[&format!("A#group#{id}")]["password"]["hash"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(hash().await.contains("keyid=AAAAAQ$"));
+    for _ in 0..2 {
+        world.sign_in("group", "ruth.okafor").await;
+        assert!(hash().await.contains("keyid=AAAAAg$"));
+    }
+    ruth.get("/me").await.expect(200);
+    assert!(rotate(&world).await.contains("Added key version 3"));
+    world.sign_in("group", "ruth.okafor").await;
+}
+
+#[tokio::test]
+async fn se_11_an_interrupted_rotation_continues_and_adds_no_further_key() {
+    let world = World::new().await;
+    world.provider().await;
+    let keys = world.instance.keys();
+    let now = world.now();
+    let started = keys
+        .start_rotation(now, SignedDuration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!((started.version, started.is_resumed), (2, false));
+    // Interrupted after the first page.
+    let interrupted = std::panic::AssertUnwindSafe(async {
+        let mut rng = world.instance.app.rng();
+        let stop = |_: Progress| panic!("interrupted");
+        drop(keys.reseal(now, &mut rng, stop).await);
+    });
+    assert!(
+        futures::FutureExt::catch_unwind(interrupted).await.is_err(),
+        "interrupted"
+    );
+    let out = rotate(&world).await;
+    assert!(
+        out.contains("Continuing the rotation to key version 2"),
+        "{out}"
+    );
+    let all = versions(&world).await;
+    assert_eq!(all.keys().copied().collect::<Vec<_>>(), [2]);
+    assert!(rotate(&world).await.contains("Added key version 3"));
+}
+
+/// Two commands at the same time add one key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn se_11_two_rotations_at_once_add_one_key() {
+    let world = World::new().await;
+    let keys = world.instance.keys();
+    let started = (0..4).map(|_| keys.start_rotation(world.now(), SPREAD));
+    let started = join_all(started).await;
+    let added = started.iter().flatten().filter(|s| !s.is_resumed).count();
+    assert_eq!(added, 1, "{started:?}");
+    assert!(started.iter().flatten().all(|s| s.version == 2));
+}
