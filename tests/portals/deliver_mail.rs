@@ -364,7 +364,7 @@ async fn se_06_strangers_cannot_fill_a_mailbox_or_hide_a_notice_in_it() {
     let changed = ruth
         .changes_password(PASSWORD, "Kelp-Orchard-47-Lantern")
         .await;
-    changed.expect(204);
+    changed.expect(200);
     world.mails_to(RUTH).await;
     assert_eq!(count_of(&world, RUTH, "Your password on"), 1);
 

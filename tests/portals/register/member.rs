@@ -600,6 +600,8 @@ async fn se_06_a_name_cannot_carry_a_link_and_is_visible() {
         }
     }
     let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
     let body = json!({ "first_name": "Claim at evil.com", "last_name": "Alvarez" });
     maria.patch("/me", body).await.invalid("first_name");
     let ruth = world.group_principal().await;
