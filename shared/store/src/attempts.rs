@@ -29,8 +29,12 @@ fn key_of(AttemptKey(pk): &AttemptKey) -> Key {
 pub enum AttemptKind {
     /// The password of a username.
     Password,
+    /// The password of a username, from a device that it has signed in from (SE-05).
+    Device,
     /// The verification against a plan record.
     Verification,
+    /// The verification against a plan record, on all portals for a year (SE-09).
+    Record,
     /// The recovery of a password or username.
     Recovery,
     Pin,
