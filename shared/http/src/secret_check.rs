@@ -149,7 +149,12 @@ impl Described {
     }
 
     /// Records a refused attempt.
-    async fn refuse(&self, app: &App, origin: &Origin, reason: &str) -> Result<(), Problem> {
+    pub(crate) async fn refuse(
+        &self,
+        app: &App,
+        origin: &Origin,
+        reason: &str,
+    ) -> Result<(), Problem> {
         let mut rng = app.rng();
         let refused = self.refused(origin, reason, &mut rng);
         Ok(app.commit(refused, &mut rng).await?)

@@ -46,6 +46,10 @@ pub enum AttemptKind {
     Reissue,
     /// A feedback message.
     Feedback,
+    /// The acceptance of an invitation.
+    Acceptance,
+    /// The addition of a user with an initial password.
+    AddUser,
     /// An email that others can cause, by mailbox (SE-06).
     RequestedMail,
     /// A notice, by mailbox (SE-06).
