@@ -22,7 +22,7 @@ use vestibule_secrets::{Hasher, Purpose, Verified};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::rate_limit::{self, exhausted, limits};
-use crate::{App, Caller, Problem, Source, credentials};
+use crate::{App, Caller, Problem, Source};
 
 /// The hasher of an application. Everyone can hash a new password; only [`check`] compares one.
 #[derive(Debug, Clone)]
@@ -339,7 +339,7 @@ impl Comparer<'_> {
         account: &AccountId,
         entered: &Sensitive,
     ) -> bool {
-        let context = credentials::answer_context(account, &stored.question);
+        let context = answer_context(account, &stored.question);
         let (hasher, purpose) = (&self.app.hasher.0, Purpose::SecurityAnswer);
         hasher.is_code(&stored.answer, purpose, &context, entered)
     }
@@ -355,6 +355,11 @@ impl Comparer<'_> {
             hasher.is_code(mac, purpose, context, entered)
         })
     }
+}
+
+/// The context to which the MAC of an answer is bound.
+pub(crate) fn answer_context(account: &AccountId, question: &str) -> String {
+    format!("{account}/{question}")
 }
 
 /// Counts an attempt, compares, and records a refusal; a match is recorded by the decision that follows it
