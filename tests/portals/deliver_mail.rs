@@ -12,7 +12,7 @@ use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, agent, group_principal, member};
-use vestibule_tests::{Item, World, link_token, options, portals_with_invalid};
+use vestibule_tests::{World, link_token, options, portals_with_invalid};
 
 const RUTH: &str = "ruth@blueheron.example";
 const MARIA: &str = "maria@example.com";
@@ -324,16 +324,6 @@ async fn a_report_about_an_unknown_email_changes_nothing() {
     assert_eq!(invariants(&world).await.done("mark_undeliverable"), 0);
 }
 
-/// The reasons for which emails were dropped because of a daily limit.
-async fn limits_reached(world: &World) -> Vec<String> {
-    let trail = world.items(&world.instance.tables.audit).await;
-    let field = |e: &Item, name: &str| Some(e.get(name)?.as_s().ok()?.clone());
-    let dropped = trail
-        .iter()
-        .filter(|e| field(e, "action").as_deref() == Some("send_email"));
-    dropped.filter_map(|e| field(e, "reason")).collect()
-}
-
 fn count_of(world: &World, address: &str, subject: &str) -> usize {
     let mails = world.instance.inbox.to(address);
     mails.iter().filter(|m| m.subject.contains(subject)).count()
@@ -356,7 +346,7 @@ async fn se_06_strangers_cannot_fill_a_mailbox_or_hide_a_notice_in_it() {
         ask().await;
     }
     assert_eq!(count_of(&world, RUTH, "Choose a new password"), 10);
-    assert_eq!(limits_reached(&world).await, ["recipient_limit"; 4]);
+    assert_eq!(world.refusals("send_email").await, ["recipient_limit"; 4]);
     assert_eq!(in_state(&world, "limited").await, 4);
 
     // The owner still learns what happens to the account.
@@ -373,7 +363,7 @@ async fn se_06_strangers_cannot_fill_a_mailbox_or_hide_a_notice_in_it() {
     let before = world.instance.inbox.to(RUTH).len();
     ask().await;
     assert_eq!(world.instance.inbox.to(RUTH).len(), before + 1);
-    assert_eq!(limits_reached(&world).await.len(), 4);
+    assert_eq!(world.refusals("send_email").await.len(), 4);
     invariants(&world).await;
 }
 
@@ -392,7 +382,7 @@ async fn se_06_a_user_cannot_mail_strangers_through_address_confirmations() {
         .iter()
         .filter(|s| !world.instance.inbox.to(s).is_empty());
     assert_eq!(reached.count(), 5);
-    assert_eq!(limits_reached(&world).await, ["sender_limit"; 3]);
+    assert_eq!(world.refusals("send_email").await, ["sender_limit"; 3]);
 }
 
 #[tokio::test]
@@ -412,7 +402,7 @@ async fn se_06_tags_and_other_portals_do_not_evade_the_limit_of_a_mailbox() {
         !mails.is_empty()
     });
     assert_eq!(reached.count(), 10);
-    assert_eq!(limits_reached(&world).await, ["recipient_limit"; 2]);
+    assert_eq!(world.refusals("send_email").await, ["recipient_limit"; 2]);
 }
 
 #[tokio::test]

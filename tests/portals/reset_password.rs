@@ -511,3 +511,29 @@ async fn ux_09_questions_are_in_the_order_of_the_policy_for_known_and_unknown_us
         assert!(places.is_sorted(), "{username}: {places:?}");
     }
 }
+
+#[tokio::test]
+async fn se_10_a_request_over_a_limit_leaves_a_trace() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let anyone = world.on("group");
+    for _ in 0..10 {
+        ask(&anyone, "ruth.okafor").await.expect(202);
+    }
+    ask(&anyone, "ruth.okafor")
+        .await
+        .refused(429, "too-many-attempts");
+    assert_eq!(
+        world.refusals("ask_password_reset").await,
+        ["too_many_attempts"]
+    );
+
+    let feedback = json!({ "message": "Where are the claims?" });
+    for _ in 0..10 {
+        ruth.post("/feedback", &feedback).await.expect(202);
+    }
+    ruth.post("/feedback", &feedback)
+        .await
+        .refused(429, "too-many-attempts");
+    assert_eq!(world.refusals("send_feedback").await, ["too_many_attempts"]);
+}

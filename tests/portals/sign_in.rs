@@ -1,5 +1,6 @@
 //! Sessions: how they start and end, and what changes while they are open.
 
+use data_encoding::BASE64URL_NOPAD;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -490,4 +491,64 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
         shows(&again).await,
         "a new session works for the new organization"
     );
+}
+
+const WRONG: &str = "Wrong-River-58!";
+
+/// Signs Ruth in on a device, or on one that has no cookie.
+async fn sign_in_from(world: &World, password: &str, device: Option<&str>) -> Response {
+    let mut body =
+        json!({ "username": "ruth.okafor", "password": password, "token_delivery": "body" });
+    if let Some(device) = device {
+        body["device"] = device.into();
+    }
+    world.on("group").post("/sessions", body).await
+}
+
+#[tokio::test]
+async fn se_05_strangers_cannot_lock_out_an_owner_on_a_known_device() {
+    let world = World::new().await;
+    world.group_principal().await;
+    let first = sign_in_from(&world, PASSWORD, None).await.expect(201);
+    let own = first.text_at("/device").to_owned();
+
+    // A stranger uses up the attempts at the username.
+    for _ in 0..10 {
+        sign_in_from(&world, WRONG, None).await.expect(401);
+    }
+    sign_in_from(&world, PASSWORD, None).await.expect(429);
+
+    // The owner still signs in on the device that the account knows, also after mistakes.
+    sign_in_from(&world, PASSWORD, Some(&own)).await.expect(201);
+    sign_in_from(&world, WRONG, Some(&own)).await.expect(401);
+    sign_in_from(&world, PASSWORD, Some(&own)).await.expect(201);
+}
+
+#[tokio::test]
+async fn se_05_guesses_from_a_device_are_limited_whether_the_account_knows_it_or_not() {
+    let world = World::new().await;
+    world.group_principal().await;
+    let first = sign_in_from(&world, PASSWORD, None).await.expect(201);
+    let own = first.text_at("/device").to_owned();
+
+    // Whoever steals the device has ten attempts.
+    for _ in 0..10 {
+        sign_in_from(&world, WRONG, Some(&own)).await.expect(401);
+    }
+    sign_in_from(&world, PASSWORD, Some(&own)).await.expect(429);
+
+    // A stranger gains nothing by inventing a device for each guess.
+    world.pass(SignedDuration::from_mins(15));
+    for n in 0..10 {
+        let invented = BASE64URL_NOPAD.encode(&[n; 32]);
+        sign_in_from(&world, WRONG, Some(&invented))
+            .await
+            .expect(401);
+    }
+    let invented = BASE64URL_NOPAD.encode(&[99; 32]);
+    sign_in_from(&world, PASSWORD, Some(&invented))
+        .await
+        .expect(401);
+    sign_in_from(&world, PASSWORD, None).await.expect(429);
+    sign_in_from(&world, PASSWORD, Some(&own)).await.expect(201);
 }

@@ -547,7 +547,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
         let has = |name: &str| message.get(name).is_some();
         let fits = match text(message, "/state") {
             "pending" => has("payload") && has("pending"),
-            "sent" | "refused" | "failed" => {
+            "sent" | "refused" | "failed" | "limited" => {
                 !has("payload") && !has("pending") && !has("claimed_until") && has("expires")
             }
             _ => false,

@@ -288,6 +288,18 @@ impl World {
         self.letters().await.pop().expect("no letter was printed")
     }
 
+    /// Returns the reasons of the refused actions of a kind on the audit trail.
+    pub async fn refusals(&self, action: &str) -> Vec<String> {
+        let trail = self.items(&self.instance.tables.audit).await;
+        let field = |e: &Item, name: &str| Some(e.get(name)?.as_s().ok()?.clone());
+        let of_action = |e: &&Item| {
+            field(e, "action").as_deref() == Some(action)
+                && field(e, "outcome").as_deref() == Some("refused")
+        };
+        let refused = trail.iter().filter(of_action);
+        refused.filter_map(|e| field(e, "reason")).collect()
+    }
+
     pub async fn items(&self, table: &str) -> Vec<Item> {
         let mut items = Vec::new();
         let mut start = None;

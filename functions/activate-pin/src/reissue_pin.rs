@@ -4,10 +4,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_domain::rules::activate::{self, Refusal};
+use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems};
-use vestibule_http::{App, Caller, Problem, SignedIn, credentials};
+use vestibule_http::secret_check::{Counter, Described};
+use vestibule_http::{App, Caller, Problem, SignedIn, credentials, request_limit};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -59,16 +61,14 @@ pub(crate) async fn reissue_pin(
         .membership()
         .filter(|m| matches!(m.pending_step, PendingStep::Pin { .. }))
         .ok_or_else(not_awaited)?;
-    let counted = app
-        .store
-        .count_attempt(
-            AttemptKind::Reissue,
-            caller.account.id.as_str(),
-            LETTERS_A_DAY,
-            caller.origin.at,
-        )
-        .await?;
-    if counted.allowed.is_none() {
+    let counter = Counter {
+        kind: AttemptKind::Reissue,
+        subject: caller.account.id.to_string(),
+        limit: LETTERS_A_DAY,
+    };
+    let described = Described::by(&caller, Action::ReissuePin);
+    let scene = (&**policy, &caller.origin);
+    if !request_limit::count(&app, &[counter], &described, scene).await? {
         let desk = &policy.help_desk;
         let is_awaited = !not_printed(&caller);
         let detail = if is_awaited {

@@ -16,13 +16,18 @@ use vestibule_domain::policy::{ChosenBy, Onboarding, Permission, Policy, Role};
 use vestibule_domain::rules::actions::add_user::{self as rules, NewUser};
 use vestibule_domain::rules::register::Applicant;
 use vestibule_domain::state::account::{Account, PasswordHash, Status};
+use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{Email, PersonName, Username};
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
+use vestibule_http::secret_check::{Counter, Described};
 use vestibule_http::transact::try_transact;
-use vestibule_http::{App, Attempt, Caller, Entitled, FieldErrors, Problem, credentials};
+use vestibule_http::{
+    App, Attempt, Caller, Entitled, FieldErrors, Problem, credentials, request_limit,
+};
+use vestibule_store::attempts::{AttemptKind, Limit};
 use vestibule_store::{Unique, UserRow};
 
 use crate::{UserResponse, problem};
@@ -73,6 +78,7 @@ const fn user() -> Role {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 201, body = UserResponse, description = "The new user", headers(("location" = String, description = "The URL of the user"))),
+        (status = 429, description = "`too-many-attempts`"),
         (status = 409, description = "`already-taken`, `already-added` or `unsupported-on-portal`"),
         EntitledProblems, FieldProblems,
     )
@@ -121,7 +127,10 @@ pub(crate) async fn add_user(
 
     let organization = own_organization(&app, &caller).await?;
     let hash = match &password {
-        Some(password) => Some(credentials::hash(password, &app, &mut rng).await),
+        Some(password) => {
+            count(&app, &caller).await?;
+            Some(credentials::hash(password, &app, &mut rng).await)
+        }
         None => None,
     };
     let person = Addition {
@@ -160,6 +169,35 @@ pub(crate) async fn add_user(
         require_new(app, caller, organization, &person.email).await?;
     }
     added
+}
+
+/// The limit of additions with an initial password for each administrator, who also chooses the username and
+/// learns whether it is taken.
+const ADDITIONS_AN_HOUR: Limit = Limit {
+    tries: 100,
+    window_minutes: Some(AN_HOUR),
+};
+
+/// In minutes.
+const AN_HOUR: u32 = 60;
+
+async fn count(app: &App, caller: &Caller) -> Result<(), Problem> {
+    let policy = &caller.policy;
+    let counter = Counter {
+        kind: AttemptKind::AddUser,
+        subject: caller.account.id.to_string(),
+        limit: ADDITIONS_AN_HOUR,
+    };
+    let described = Described::by(caller, Action::AddUser);
+    let scene = (&**policy, &caller.origin);
+    if request_limit::count(app, &[counter], &described, scene).await? {
+        return Ok(());
+    }
+    Err(Problem::too_many_attempts(
+        "You have added many users in a short time. Try again in an hour.",
+        AN_HOUR,
+        policy,
+    ))
 }
 
 /// Returns the id and the details of a person who does not work for the organization yet.

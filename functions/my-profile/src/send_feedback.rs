@@ -6,9 +6,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::profile::{self, MAX_FEEDBACK_LENGTH as MAX_LENGTH};
+use vestibule_domain::state::audit::Action;
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
-use vestibule_http::{App, Entitled, Problem};
+use vestibule_http::secret_check::{Counter, Described};
+use vestibule_http::{App, Entitled, Problem, request_limit};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 /// The daily limit for each user.
@@ -71,16 +73,14 @@ pub(crate) async fn send_feedback(
     {
         return Ok(earlier);
     }
-    let counted = app
-        .store
-        .count_attempt(
-            AttemptKind::Feedback,
-            caller.account.id.as_str(),
-            MESSAGES_A_DAY,
-            caller.origin.at,
-        )
-        .await?;
-    if counted.allowed.is_none() {
+    let counter = Counter {
+        kind: AttemptKind::Feedback,
+        subject: caller.account.id.to_string(),
+        limit: MESSAGES_A_DAY,
+    };
+    let described = Described::by(&caller, Action::SendFeedback);
+    let scene = (&**policy, &caller.origin);
+    if !request_limit::count(&app, &[counter], &described, scene).await? {
         return Err(Problem::too_many_attempts(
             "You have reached today's limit for feedback. Try again tomorrow, or call us.",
             A_DAY,

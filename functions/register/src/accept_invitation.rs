@@ -9,7 +9,7 @@ use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::accept_invitation::{self, Standing};
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::invite;
+use vestibule_domain::rules::invite::{self, Refusal};
 use vestibule_domain::rules::register::Applicant;
 use vestibule_domain::state::account::{Account, PasswordHash};
 use vestibule_domain::state::audit::{Action, Origin};
@@ -21,7 +21,8 @@ use vestibule_http::credentials::{self, ParsedAnswer, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::secret_check::{self, Described};
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, transact};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, request_limit, transact};
+use vestibule_store::attempts::AttemptKind;
 
 use crate::look_up_invitation::{find, problem, standing};
 use crate::register::{RegistrationResponse, created};
@@ -77,6 +78,7 @@ enum Found {
     responses(
         (status = 201, body = RegistrationResponse, description = "The new account", headers(("location" = String, description = "The URL of the caller's profile"))),
         (status = 409, description = "`already-taken`: the username or email address"),
+        (status = 429, description = "`too-many-attempts`"),
         InvitationLinkProblems, FieldProblems,
     )
 )]
@@ -109,7 +111,7 @@ pub(crate) async fn accept_invitation(
     let (name, email, username, password, answers, hint) = fields.into_result(parsed)?;
 
     let (app, policy, origin, link) = (&app, &*policy, &origin, &request.token);
-    let (username, password) = (&username, &password);
+    let (username, password, email) = (&username, &password, &email);
     let hash = &OnceCell::new();
     let (state, accepted) = transact(
         app,
@@ -129,6 +131,17 @@ pub(crate) async fn accept_invitation(
             standing
                 .check(&invitation, policy, origin.at)
                 .map_err(refused)?;
+            if email.key() != invitation.email.key() {
+                return Err(refused(Refusal::OtherAddress));
+            }
+            // A taken username is reported, so that requests are limited: a link must not serve to find names.
+            if attempt.is_first {
+                let counted = (AttemptKind::Acceptance, "accept", invitation.id.as_str());
+                let described = Described::anonymous(Action::AcceptInvitation);
+                let limit = &policy.rate_limits.sign_in;
+                request_limit::count_step(app, counted, limit, &described, (policy, origin))
+                    .await?;
+            }
             let new_hash = || async { credentials::hash(password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
             // The keyed id may belong to an account that was renamed.

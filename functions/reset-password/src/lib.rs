@@ -13,12 +13,12 @@ mod start_username_recovery;
 
 use axum::http::StatusCode;
 use axum::middleware;
-use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::audit::Action;
 use vestibule_http::router::in_least_time;
-use vestibule_http::{App, Problem, rate_limit};
+use vestibule_http::secret_check::{Described, Scene};
+use vestibule_http::{App, Problem, request_limit};
 use vestibule_store::attempts::AttemptKind;
 
 vestibule_http::routes! {
@@ -31,22 +31,19 @@ vestibule_http::routes! {
     ; layer: middleware::from_fn(in_least_time)
 }
 
-/// Counts a recovery attempt for its subject and its source; call it before any comparison.
+/// Counts a recovery request for its subject and its source.
 async fn count(
     app: &App,
     step: &str,
     subject: &str,
-    origin: &Origin,
-    policy: &Policy,
-) -> Result<AttemptKey, Problem> {
-    rate_limit::count(
-        app,
-        (AttemptKind::Recovery, step, subject),
-        &policy.rate_limits.sign_in,
-        origin,
-        policy,
-    )
-    .await
+    action: Action,
+    scene: Scene<'_>,
+) -> Result<(), Problem> {
+    let (policy, _) = scene;
+    let described = Described::anonymous(action);
+    let counted = (AttemptKind::Recovery, step, subject);
+    let limit = &policy.rate_limits.sign_in;
+    request_limit::count_step(app, counted, limit, &described, scene).await
 }
 
 /// Returns the account's security questions. A name without an account gets questions chosen by a keyed

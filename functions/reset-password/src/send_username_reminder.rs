@@ -55,7 +55,8 @@ pub(crate) async fn send_username_reminder(
     let mut fields = FieldErrors::default();
     let email = fields.take("email", Email::parse(&request.email));
     let email = fields.into_result(email)?;
-    count(&app, "remind", &email.key(), &origin, &policy).await?;
+    let scene = (&*policy, &origin);
+    count(&app, "remind", &email.key(), Action::RecoverUsername, scene).await?;
     let mut rng = app.rng();
     let audit = AuditEvent::done(&origin, Actor::Unknown, Action::RecoverUsername, &mut rng);
     let noted = Message::Recovery(RecoveryRequest {

@@ -59,7 +59,15 @@ pub(crate) async fn start_reset(
     let mut fields = FieldErrors::default();
     let username = fields.take("username", Username::parse(request.username.trim(), 1));
     let key = fields.into_result(username)?.key();
-    count(&app, rate_limit::ASK_RESET, &key, &origin, &policy).await?;
+    let scene = (&*policy, &origin);
+    count(
+        &app,
+        rate_limit::ASK_RESET,
+        &key,
+        Action::AskPasswordReset,
+        scene,
+    )
+    .await?;
 
     let mut rng = app.rng();
     let means = &policy.recovery.forgot_password;

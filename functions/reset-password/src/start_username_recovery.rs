@@ -138,7 +138,7 @@ pub(crate) fn parse<'p>(
 }
 
 /// Returns the counters of attempts to recover a username, for the record and for the source.
-pub(crate) fn counters(claim: &ClaimedIdentity<'_>, scene: Scene<'_>) -> [Counter; 2] {
+pub(crate) fn counters(claim: &ClaimedIdentity<'_>, scene: Scene<'_>) -> [Counter; 3] {
     secret_check::verification_counters(&claim.record, "remember", scene)
 }
 

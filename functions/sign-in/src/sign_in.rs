@@ -97,10 +97,11 @@ pub(crate) async fn sign_in(
 
     let mut rng = app.rng();
     let kept = || Device::parse(cookie(&headers, DEVICE_COOKIE)?);
-    let device = reported
-        .flatten()
-        .or_else(kept)
-        .unwrap_or_else(|| Device::random(&mut rng));
+    let presented = reported.flatten().or_else(kept);
+    let device = match &presented {
+        Some(device) => device.clone(),
+        None => Device::random(&mut rng),
+    };
     let user_agent = headers.get(header::USER_AGENT);
     let arrival = Arrival {
         device: &device,
@@ -110,7 +111,7 @@ pub(crate) async fn sign_in(
     let (name, password) = (name.as_str(), &password);
     let (checked, signed_in) = transact(
         app,
-        |_| check(app, name, password, (policy, origin)),
+        |_| check(app, (name, password), presented.as_ref(), (policy, origin)),
         |(account, rehashed, attempts), rng| {
             let context = Context::new(policy, origin, rng);
             let (rehashed, attempts) = (rehashed.clone(), attempts.clone());
@@ -152,18 +153,23 @@ pub(crate) async fn sign_in(
 }
 
 /// Checks the password. Counts the attempt, for the username and the source, and loads the account in one
-/// round trip; the password is compared only if neither limit is exceeded. The work is the same without an
+/// round trip; the password is compared only if neither limit is exceeded. From a device that presents itself,
+/// the attempt is counted for the device, and for the username only if the account does not know the device, so
+/// that strangers cannot lock the owner out (SE-05). The work is the same without an
 /// account or a password (UX-09). Returns the account, the password hashed with the current parameters if
 /// the stored hash uses older ones, and the counter to clear.
 async fn check(
     app: &App,
-    name: &str,
-    password: &Sensitive,
+    (name, password): (&str, &Sensitive),
+    device: Option<&Device>,
     (policy, origin): Scene<'_>,
 ) -> Result<(Account, Option<PasswordHash>, AttemptKey), Problem> {
     let limit = &policy.rate_limits.sign_in;
     let counters = [
-        Counter::password(name, policy),
+        match device {
+            Some(device) => Counter::device(name, device, policy),
+            None => Counter::password(name, policy),
+        },
         Counter::source("sign-in", limit, (policy, origin)),
     ];
     let account = OnceCell::new();
@@ -181,18 +187,30 @@ async fn check(
     };
     let compare = async |comparer: Comparer<'_>| {
         let found = account.get().and_then(Option::as_ref);
-        let right = comparer.password(found, name, password).await?;
+        let known = found.zip(device).filter(|(account, device)| {
+            let digest = device.digest(&account.id);
+            account.devices.contains_key(&digest)
+        });
+        let right = match known {
+            Some((account, device)) => {
+                let from = (name, device);
+                comparer
+                    .password_from_device(account, from, password)
+                    .await?
+            }
+            None => comparer.password(found, name, password).await?,
+        };
         Ok(right.ok_or(Refusal::Failed.into_str()))
     };
     let checked = secret_check::check(app, &counters, (policy, origin), load, compare).await?;
     let account = account.into_inner().flatten();
     match (checked, account) {
-        (Checked::Right(right, proven), Some(account)) => {
+        (Checked::Right(right, _), Some(account)) => {
             let rehashed = match right.is_outdated {
                 true => Some(credentials::hash(password, app, &mut app.rng()).await),
                 false => None,
             };
-            Ok((account, rehashed, proven.attempts()))
+            Ok((account, rehashed, right.attempts))
         }
         (Checked::Exhausted(_), account) => {
             equalize_reads(app, account.as_ref(), policy, name).await?;

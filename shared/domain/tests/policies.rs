@@ -1660,7 +1660,16 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "required questions",
     ),
     ("`[session]`", "SessionPolicy", "max_hours idle_minutes"),
-    ("`[rate_limits]`", "RateLimits", "sign_in registration"),
+    (
+        "`[rate_limits]`",
+        "RateLimits",
+        "sign_in registration email",
+    ),
+    (
+        "`[rate_limits.email]`",
+        "EmailLimits",
+        "max_requested_per_recipient max_notices_per_recipient max_per_sender max_confirmations_per_sender",
+    ),
     (
         "`[rate_limits.sign_in]` and `[rate_limits.registration]`",
         "RateLimit",
@@ -1670,7 +1679,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "`[[registration_type]]`",
         "RegistrationType",
         "id title record_type verify role organization requires_signing_authority eligible ineligible_message \
-         pin services notification_letter",
+         pin services joining_requires_approval notification_letter",
     ),
     (
         "`[[registration_type]]`",
@@ -1696,7 +1705,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[staff]`",
         "StaffPolicy",
-        "onboarding approval invitation_valid_days requires_backup_administrator",
+        "onboarding approval approval_by_another invitation_valid_days requires_backup_administrator",
     ),
     (
         "`[[agreement]]`",

@@ -22,7 +22,7 @@ use vestibule_mail::letters::{self, Unprintable};
 use vestibule_secrets::Purpose;
 
 use crate::request::only_from_object;
-use crate::secret_check::Proven;
+use crate::secret_check::{Proven, answer_context};
 use crate::{App, FieldErrors, Problem};
 
 /// A security or hint question and its answer.
@@ -83,11 +83,6 @@ impl ParsedAnswer {
             answer,
         }
     }
-}
-
-/// The context to which the MAC of an answer is bound.
-pub(crate) fn answer_context(account: &AccountId, question: &str) -> String {
-    format!("{account}/{question}")
 }
 
 /// Parses an answer and normalizes it for comparison.

@@ -16,6 +16,7 @@ pub mod portals;
 pub mod problem;
 pub mod rate_limit;
 pub mod request;
+pub mod request_limit;
 pub mod responses;
 pub mod router;
 pub mod schedule;

@@ -1,14 +1,12 @@
-//! Limits attempts, for their subject and their source. Attempts at secrets go through
-//! [`secret_check`](crate::secret_check), which uses these limits.
+//! The limits of the policy and the subjects they count, for [`secret_check`](crate::secret_check) and
+//! [`request_limit`](crate::request_limit).
 
-use futures::future;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::Origin;
 use vestibule_store::attempts::{AttemptKind, Limit};
 
-use crate::{App, Problem, Source};
+use crate::{App, Problem};
 
 /// Returns the limit per subject and the limit per source.
 pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
@@ -67,34 +65,6 @@ pub fn of_account(
         recovery(RESET, &name),
         recovery(RESET, account.id.as_str()),
     ]
-}
-
-/// Counts one attempt at `subject` in `step`, for the subject and for the source. Returns the subject's
-/// counter, which a successful attempt clears.
-///
-/// # Errors
-/// A problem when either limit is exceeded.
-pub async fn count(
-    app: &App,
-    (guess, step, subject): (AttemptKind, &str, &str),
-    limit: &RateLimit,
-    origin: &Origin,
-    policy: &Policy,
-) -> Result<AttemptKey, Problem> {
-    let subject = subject_of(step, policy, subject);
-    let source = format!("{step}/{}/{}", policy.portal, Source::of(origin));
-    let (a_subject, a_source) = limits(limit);
-    let (of_subject, of_source) = future::try_join(
-        app.store
-            .count_attempt(guess, &subject, a_subject, origin.at),
-        app.store
-            .count_attempt(AttemptKind::Source, &source, a_source, origin.at),
-    )
-    .await?;
-    if of_subject.allowed.is_none() || of_source.allowed.is_none() {
-        return Err(exhausted(limit, policy));
-    }
-    Ok(of_subject.key)
 }
 
 /// Returns the problem for an exceeded limit.

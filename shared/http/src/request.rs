@@ -1,5 +1,7 @@
 //! Extractors for requests: portal, ids, query, body and origin.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -113,9 +115,21 @@ pub fn cursor<T>(
 pub struct Source(pub String);
 
 impl Source {
-    /// Returns the source under which attempts are counted.
-    pub fn of(origin: &Origin) -> &str {
-        origin.source.as_deref().unwrap_or("unknown")
+    /// Returns the source under which attempts are counted: an IPv4 address, or the /64 network of an IPv6
+    /// address, because one customer has all addresses in it (SE-09). Every spelling of an address is the
+    /// same source.
+    pub fn of(origin: &Origin) -> String {
+        let Some(source) = origin.source.as_deref() else {
+            return "unknown".to_owned();
+        };
+        match source.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+            Ok(IpAddr::V6(ip)) => {
+                let [a, b, c, d, ..] = ip.segments();
+                format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            Ok(ip) => ip.to_string(),
+            Err(_) => source.to_owned(),
+        }
     }
 }
 

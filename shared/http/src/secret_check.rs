@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
+use vestibule_domain::rules::device::Device;
 use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::Issue;
@@ -21,7 +22,7 @@ use vestibule_secrets::{Hasher, Purpose, Verified};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::rate_limit::{self, exhausted, limits};
-use crate::{App, Caller, Problem, Source, credentials};
+use crate::{App, Caller, Problem, Source};
 
 /// The hasher of an application. Everyone can hash a new password; only [`check`] compares one.
 #[derive(Debug, Clone)]
@@ -43,6 +44,10 @@ impl Passwords {
     }
 }
 
+/// The maximum number of attempts at the verification of one plan record in 365 days, on all portals
+/// (SE-09): an attacker guesses four digits with a probability of 1 % a year.
+pub const MAX_ATTEMPTS_PER_RECORD: u32 = 100;
+
 /// A counter that an attempt increments before anything is compared.
 #[derive(Debug, Clone)]
 pub struct Counter {
@@ -58,6 +63,31 @@ impl Counter {
             kind: AttemptKind::Source,
             subject: format!("{step}/{}/{}", policy.portal, Source::of(origin)),
             limit: limits(limit).1,
+        }
+    }
+
+    /// Counts attempts at the password of a username from one device. It replaces the counter of the
+    /// username if the account knows the device, so that strangers cannot lock the owner out (SE-05, OWASP
+    /// Authentication Cheat Sheet: device cookies).
+    pub fn device(username_key: &str, device: &Device, policy: &Policy) -> Self {
+        let username = rate_limit::password_of(policy, username_key);
+        Self {
+            kind: AttemptKind::Device,
+            subject: format!("{username}/{}", device.expose().expose()),
+            limit: limits(&policy.rate_limits.sign_in).0,
+        }
+    }
+
+    /// Counts attempts at the verification of a plan record, whose last four digits are soon guessed, on all
+    /// portals together (SE-09).
+    fn record(subject: &str) -> Self {
+        Self {
+            kind: AttemptKind::Record,
+            subject: subject.to_owned(),
+            limit: Limit {
+                tries: MAX_ATTEMPTS_PER_RECORD,
+                window_minutes: Some(365 * 24 * 60),
+            },
         }
     }
 
@@ -119,7 +149,12 @@ impl Described {
     }
 
     /// Records a refused attempt.
-    async fn refuse(&self, app: &App, origin: &Origin, reason: &str) -> Result<(), Problem> {
+    pub(crate) async fn refuse(
+        &self,
+        app: &App,
+        origin: &Origin,
+        reason: &str,
+    ) -> Result<(), Problem> {
         let mut rng = app.rng();
         let refused = self.refused(origin, reason, &mut rng);
         Ok(app.commit(refused, &mut rng).await?)
@@ -242,15 +277,48 @@ impl Comparer<'_> {
             let counted = self.app.store.count_attempt(kind, subject, limit, self.at);
             counted.await?.allowed.is_some()
         };
-        let hash = account.filter(|_| is_allowed);
-        let hash = hash.and_then(|a| a.password.as_ref()).map(|p| &p.hash);
-        Ok(match self.app.hasher.0.verify(entered, hash).await {
+        let account = account.filter(|_| is_allowed);
+        Ok(self.compare_password(account, entered, attempts).await)
+    }
+
+    /// Compares a password that was entered on a device that the account knows. The attempt must have been
+    /// counted for the device; it is not counted for the username (SE-05).
+    ///
+    /// # Errors
+    /// A problem when the attempt was not counted for the device.
+    pub async fn password_from_device(
+        &self,
+        account: &Account,
+        (name, device): (&str, &Device),
+        entered: &Sensitive,
+    ) -> Result<Option<RightPassword>, Problem> {
+        let counter = Counter::device(name, device, self.policy);
+        let (kind, subject, limit) = (counter.kind, &counter.subject, counter.limit);
+        let attempts = self.app.store.attempts_of(kind, subject, limit, self.at);
+        if !self.counted.contains(&attempts) {
+            return Err(Problem::internal(
+                "a password was compared without a counter",
+            ));
+        }
+        Ok(self
+            .compare_password(Some(account), entered, attempts)
+            .await)
+    }
+
+    async fn compare_password(
+        &self,
+        account: Option<&Account>,
+        entered: &Sensitive,
+        attempts: AttemptKey,
+    ) -> Option<RightPassword> {
+        let hash = account.and_then(|a| a.password.as_ref()).map(|p| &p.hash);
+        match self.app.hasher.0.verify(entered, hash).await {
             Verified::Right { outdated } => Some(RightPassword {
                 is_outdated: outdated,
                 attempts,
             }),
             Verified::Wrong => None,
-        })
+        }
     }
 
     /// Returns whether the digits are those of a PIN.
@@ -271,7 +339,7 @@ impl Comparer<'_> {
         account: &AccountId,
         entered: &Sensitive,
     ) -> bool {
-        let context = credentials::answer_context(account, &stored.question);
+        let context = answer_context(account, &stored.question);
         let (hasher, purpose) = (&self.app.hasher.0, Purpose::SecurityAnswer);
         hasher.is_code(&stored.answer, purpose, &context, entered)
     }
@@ -287,6 +355,11 @@ impl Comparer<'_> {
             hasher.is_code(mac, purpose, context, entered)
         })
     }
+}
+
+/// The context to which the MAC of an answer is bound.
+pub(crate) fn answer_context(account: &AccountId, question: &str) -> String {
+    format!("{account}/{question}")
 }
 
 /// Counts an attempt, compares, and records a refusal; a match is recorded by the decision that follows it
@@ -323,8 +396,12 @@ where
     if let Some(kind) = exhausted {
         let reason = match kind {
             AttemptKind::Pin | AttemptKind::RegistrationCode => "locked",
+            AttemptKind::Record => "too_many_attempts_at_record",
             _ => "too_many_attempts",
         };
+        if kind == AttemptKind::Record {
+            tracing::error!(portal = %policy.portal, "someone is guessing the facts of a plan record");
+        }
         described.refuse(app, origin, reason).await?;
         return Ok(Checked::Exhausted(kind));
     }
@@ -400,8 +477,9 @@ pub async fn verification(
     checked.within(&policy.rate_limits.registration, policy)
 }
 
-/// Returns the counters of attempts at a record, for the record and for the source.
-pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -> [Counter; 2] {
+/// Returns the counters of attempts at a record, for the record on this portal, for the source, and for the
+/// record on all portals.
+pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -> [Counter; 3] {
     let (policy, _) = scene;
     let subject = format!(
         "{}/{}/{}",
@@ -417,6 +495,7 @@ pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -
             limit: limits(limit).0,
         },
         Counter::source(step, limit, scene),
+        Counter::record(&subject),
     ]
 }
 

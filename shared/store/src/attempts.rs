@@ -29,8 +29,12 @@ fn key_of(AttemptKey(pk): &AttemptKey) -> Key {
 pub enum AttemptKind {
     /// The password of a username.
     Password,
+    /// The password of a username, from a device that it has signed in from (SE-05).
+    Device,
     /// The verification against a plan record.
     Verification,
+    /// The verification against a plan record, on all portals for a year (SE-09).
+    Record,
     /// The recovery of a password or username.
     Recovery,
     Pin,
@@ -42,6 +46,10 @@ pub enum AttemptKind {
     Reissue,
     /// A feedback message.
     Feedback,
+    /// The acceptance of an invitation.
+    Acceptance,
+    /// The addition of a user with an initial password.
+    AddUser,
     /// An email that others can cause, by mailbox (SE-06).
     RequestedMail,
     /// A notice, by mailbox (SE-06).

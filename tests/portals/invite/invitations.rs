@@ -507,3 +507,38 @@ async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
     // Organizations are independent: each can invite the same address once.
     baker.post("/invitations", sam()).await.expect(201);
 }
+
+#[tokio::test]
+async fn se_05_an_invitation_link_is_no_oracle_for_usernames_and_hashes_nothing_for_others() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    ruth.post("/invitations", sam()).await.expect(201);
+    let token = link_token(&world.last_mail_to("sam@blueheron.example").await);
+
+    // Another address is refused before a password is hashed.
+    let hashed = || world.instance.app.hasher.runs();
+    let before = hashed();
+    let other = accept(&world, &token, "other@example.com", "sam.lind").await;
+    other.refused(422, "invalid-request");
+    assert_eq!(hashed(), before);
+
+    // Ten names can be tried in a quarter of an hour, whoever asks.
+    for n in 0..10 {
+        let stranger = world.on("group").from_source(&format!("198.51.100.{n}"));
+        let body = World::acceptance(&token, "Sam", "sam@blueheron.example", "ruth.okafor");
+        let taken = stranger.accepts(body).await;
+        taken.refused(409, "already-taken");
+    }
+    let limited = accept(&world, &token, "sam@blueheron.example", "sam.lind").await;
+    limited.refused(429, "too-many-attempts");
+    let reasons = world.refusals("accept_invitation").await;
+    assert!(
+        reasons.contains(&"too_many_attempts".to_owned()),
+        "{reasons:?}"
+    );
+
+    // The invited person can still accept afterward.
+    world.pass(jiff::SignedDuration::from_mins(15));
+    let accepted = accept(&world, &token, "sam@blueheron.example", "sam.lind").await;
+    accepted.expect(201);
+}

@@ -1,7 +1,9 @@
 //! The agent portal, and what its registration has in common with that of the group portal.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vestibule_domain::values::record_kind::RecordKind;
+use vestibule_local::personas::{DANA, DANA_AS_PRODUCER};
 use vestibule_tests::World;
 use vestibule_tests::client::Person;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, with, without};
@@ -430,4 +432,59 @@ async fn ag_11_what_the_plan_no_longer_has_on_file_closes_the_door_again() {
         let answer = client.get("/entitlements").await;
         assert_eq!(answer.status, status, "on file: {on_file:?}");
     }
+}
+
+#[tokio::test]
+async fn se_09_the_last_four_digits_of_a_record_can_be_guessed_a_hundred_times_a_year_on_all_portals()
+ {
+    let world = World::new().await;
+    let portals = [("agent", DANA), ("producer", DANA_AS_PRODUCER)];
+    let guess = |body: &Value, n: u32| {
+        let digits = format!("{:04}", 5000 + n);
+        with(body.clone(), "/verification/ssn_last4", digits)
+    };
+    let guesses: Vec<u32> = (0..100).collect();
+    for (hour, numbers) in guesses.chunks(10).enumerate() {
+        for (n, (portal, persona)) in numbers.iter().zip(portals.iter().cycle()) {
+            let stranger = world.on(portal).from_source(&format!("198.51.100.{hour}"));
+            let refused = stranger.registers(guess(&persona.registration(), *n)).await;
+            assert_eq!(refused.status, 403, "{n}: {}", refused.text);
+        }
+        world.pass(SignedDuration::from_hours(1));
+    }
+    for (portal, persona) in &portals {
+        let right = world.on(portal).registers(persona.registration()).await;
+        right.refused(429, "too-many-attempts");
+    }
+    world.pass_days(365);
+    let right = world.on("agent").registers(DANA.registration()).await;
+    right.expect(201);
+}
+
+#[tokio::test]
+async fn se_09_all_addresses_of_an_ipv6_network_are_one_source() {
+    let world = World::new().await;
+    let wrong = with(agent(), "/verification/ssn_last4", "0000");
+    let from = async |source: &str, n: u32| {
+        let record = format!("AG9{n:04}");
+        let body = with(wrong.clone(), "/verification/agent_id", record);
+        let stranger = world.on("agent").from_source(source);
+        stranger.registers(body).await.status
+    };
+    for n in 0..50 {
+        let source = format!("2001:db8:12:34:{n:x}:{n:x}:{n:x}:{n:x}");
+        assert_eq!(from(&source, n).await, 403, "{n}");
+    }
+    assert_eq!(from("2001:db8:12:34::1", 50).await, 429);
+    assert_eq!(
+        from("2001:0DB8:0012:0034:0000:0000:0000:0001", 51).await,
+        429
+    );
+    assert_eq!(from("2001:db8:12:35::1", 52).await, 403, "another network");
+
+    // An IPv4 address in its IPv6 form is the same source.
+    for n in 0..50 {
+        assert_eq!(from("198.51.100.7", 100 + n).await, 403, "{n}");
+    }
+    assert_eq!(from("::ffff:198.51.100.7", 150).await, 429);
 }

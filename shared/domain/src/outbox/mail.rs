@@ -310,6 +310,11 @@ pub enum Volume {
 impl MailText {
     pub const fn volume(&self) -> Volume {
         match self {
+            // The way in that is left when a stranger has used up the owner's own requests (SE-05).
+            Self::PasswordReset {
+                asked: ResetAsked::ByAdministrator(_) | ResetAsked::ByHelpDesk,
+                ..
+            } => Volume::Notice,
             Self::Invitation { .. }
             | Self::RegistrationCode { .. }
             | Self::AccountMade { .. }
