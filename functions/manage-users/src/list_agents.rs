@@ -9,7 +9,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::folding::NameQuery;
 use vestibule_domain::values::record_kind::RecordKind;
-use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::responses::Page;
 use vestibule_http::{App, Entitled, Problem};
@@ -48,7 +48,7 @@ pub(crate) struct AgentResponse {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Page<AgentResponse>, description = "A page of agents"),
-        EntitledProblems, FieldProblems,
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn list_agents(

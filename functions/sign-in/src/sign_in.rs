@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::Decision;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::context::Context;
@@ -18,10 +17,13 @@ use vestibule_domain::state::account::{Account, PasswordHash};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::values::ids::OrganizationId;
 use vestibule_domain::values::text::{Sensitive, Username};
+use vestibule_domain::{Change, Decision};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described, Scene};
+use vestibule_http::secret_check::{
+    self, Checked, Comparer, Counter, Described, Scene, WRONG_PASSWORD,
+};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, credentials, transact};
 
 use crate::SessionResponse;
@@ -114,12 +116,13 @@ pub(crate) async fn sign_in(
         |_| check(app, (name, password), presented.as_ref(), (policy, origin)),
         |(account, rehashed, attempts), rng| {
             let context = Context::new(policy, origin, rng);
-            let (rehashed, attempts) = (rehashed.clone(), attempts.clone());
+            let ([attempts, of_device], rehashed) = (attempts.clone(), rehashed.clone());
+            let other = (of_device != attempts).then_some(Change::ForgetAttempts(of_device));
             Ok(
                 match rules::sign_in(account, rehashed, attempts, &arrival, context) {
                     Ok(signed_in) => (
                         Ok((signed_in.token, signed_in.session)),
-                        Some(signed_in.decision),
+                        Some(other.into_iter().fold(signed_in.decision, Decision::change)),
                     ),
                     Err(refusal) => (Err(refusal), None),
                 },
@@ -157,17 +160,18 @@ pub(crate) async fn sign_in(
 /// the attempt is counted for the device, and for the username only if the account does not know the device, so
 /// that strangers cannot lock the owner out (SE-05). The work is the same without an
 /// account or a password (UX-09). Returns the account, the password hashed with the current parameters if
-/// the stored hash uses older ones, and the counter to clear.
+/// the stored hash uses older ones, and the counters to clear, which are the same unless the device is new.
 async fn check(
     app: &App,
     (name, password): (&str, &Sensitive),
     device: Option<&Device>,
     (policy, origin): Scene<'_>,
-) -> Result<(Account, Option<PasswordHash>, AttemptKey), Problem> {
+) -> Result<(Account, Option<PasswordHash>, [AttemptKey; 2]), Problem> {
     let limit = &policy.rate_limits.sign_in;
+    let digest = device.map(|d| d.digest(&app.store.account_id(&policy.portal, &lookup_key(name))));
     let counters = [
-        match device {
-            Some(device) => Counter::device(name, device, policy),
+        match &digest {
+            Some(digest) => Counter::device(name, digest, policy),
             None => Counter::password(name, policy),
         },
         Counter::source("sign-in", limit, (policy, origin)),
@@ -191,26 +195,27 @@ async fn check(
             let digest = device.digest(&account.id);
             account.devices.contains_key(&digest)
         });
-        let right = match known {
-            Some((account, device)) => {
-                let from = (name, device);
-                comparer
-                    .password_from_device(account, from, password)
-                    .await?
+        let right = match (known, &digest) {
+            (Some((account, _)), Some(digest)) => {
+                let right = comparer.password_from_device(account, (name, digest), password);
+                right.await?.ok_or(WRONG_PASSWORD)
             }
-            None => comparer.password(found, name, password).await?,
+            _ => comparer.try_password(found, name, password).await?,
         };
-        Ok(right.ok_or(Refusal::Failed.into_str()))
+        Ok(right.map_err(|reason| match reason {
+            WRONG_PASSWORD => Refusal::Failed.into_str(),
+            limited => limited,
+        }))
     };
     let checked = secret_check::check(app, &counters, (policy, origin), load, compare).await?;
     let account = account.into_inner().flatten();
     match (checked, account) {
-        (Checked::Right(right, _), Some(account)) => {
+        (Checked::Right(right, proven), Some(account)) => {
             let rehashed = match right.is_outdated {
                 true => Some(credentials::hash(password, app, &mut app.rng()).await),
                 false => None,
             };
-            Ok((account, rehashed, right.attempts))
+            Ok((account, rehashed, [right.attempts, proven.attempts()]))
         }
         (Checked::Exhausted(_), account) => {
             equalize_reads(app, account.as_ref(), policy, name).await?;

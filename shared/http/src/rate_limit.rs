@@ -28,6 +28,11 @@ pub fn password_of(policy: &Policy, username_key: &str) -> String {
     format!("{}/{username_key}", policy.portal)
 }
 
+/// Returns the subject under which attempts at a username's password from one device are counted.
+pub fn device_of(policy: &Policy, username_key: &str, digest: &str) -> String {
+    format!("{}/{username_key}/{digest}", policy.portal)
+}
+
 /// The step that requests a password reset.
 pub const ASK_RESET: &str = "ask-reset";
 /// The step that sets the new password.
@@ -54,7 +59,12 @@ pub fn of_account(
         app.store
             .attempts_of(AttemptKind::Recovery, &subject, limit, now)
     };
-    vec![
+    let devices = account.devices.keys().map(|digest| {
+        let subject = device_of(policy, &name, digest);
+        app.store
+            .attempts_of(AttemptKind::Device, &subject, limit, now)
+    });
+    let others = [
         app.store.attempts_of(
             AttemptKind::Password,
             &password_of(policy, &name),
@@ -64,7 +74,8 @@ pub fn of_account(
         recovery(ASK_RESET, &name),
         recovery(RESET, &name),
         recovery(RESET, account.id.as_str()),
-    ]
+    ];
+    others.into_iter().chain(devices).collect()
 }
 
 /// Returns the problem for an exceeded limit.

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
-use vestibule_domain::rules::device::Device;
 use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::Issue;
@@ -48,6 +47,12 @@ impl Passwords {
 /// (SE-09): an attacker guesses four digits with a probability of 1 % a year.
 pub const MAX_ATTEMPTS_PER_RECORD: u32 = 100;
 
+/// The reason of an attempt over a limit.
+const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
+
+/// The reason of an attempt with a wrong password.
+pub const WRONG_PASSWORD: &str = "wrong_password";
+
 /// A counter that an attempt increments before anything is compared.
 #[derive(Debug, Clone)]
 pub struct Counter {
@@ -69,11 +74,10 @@ impl Counter {
     /// Counts attempts at the password of a username from one device. It replaces the counter of the
     /// username if the account knows the device, so that strangers cannot lock the owner out (SE-05, OWASP
     /// Authentication Cheat Sheet: device cookies).
-    pub fn device(username_key: &str, device: &Device, policy: &Policy) -> Self {
-        let username = rate_limit::password_of(policy, username_key);
+    pub fn device(username_key: &str, digest: &str, policy: &Policy) -> Self {
         Self {
             kind: AttemptKind::Device,
-            subject: format!("{username}/{}", device.expose().expose()),
+            subject: rate_limit::device_of(policy, username_key, digest),
             limit: limits(&policy.rate_limits.sign_in).0,
         }
     }
@@ -269,6 +273,20 @@ impl Comparer<'_> {
         decoy: &str,
         entered: &Sensitive,
     ) -> Result<Option<RightPassword>, Problem> {
+        Ok(self.try_password(account, decoy, entered).await?.ok())
+    }
+
+    /// Does the same as [`Comparer::password`] and returns why the password does not match: it is wrong, or the
+    /// limit is exceeded.
+    ///
+    /// # Errors
+    /// A problem when the attempt can't be counted.
+    pub async fn try_password(
+        &self,
+        account: Option<&Account>,
+        decoy: &str,
+        entered: &Sensitive,
+    ) -> Result<Result<RightPassword, &'static str>, Problem> {
         let subject = account.map_or_else(|| decoy.to_owned(), |a| a.username.key());
         let counter = Counter::password(&subject, self.policy);
         let (kind, subject, limit) = (counter.kind, &counter.subject, counter.limit);
@@ -278,7 +296,11 @@ impl Comparer<'_> {
             counted.await?.allowed.is_some()
         };
         let account = account.filter(|_| is_allowed);
-        Ok(self.compare_password(account, entered, attempts).await)
+        let right = self.compare_password(account, entered, attempts).await;
+        Ok(match is_allowed {
+            true => right.ok_or(WRONG_PASSWORD),
+            false => Err(TOO_MANY_ATTEMPTS),
+        })
     }
 
     /// Compares a password that was entered on a device that the account knows. The attempt must have been
@@ -289,10 +311,10 @@ impl Comparer<'_> {
     pub async fn password_from_device(
         &self,
         account: &Account,
-        (name, device): (&str, &Device),
+        (name, digest): (&str, &str),
         entered: &Sensitive,
     ) -> Result<Option<RightPassword>, Problem> {
-        let counter = Counter::device(name, device, self.policy);
+        let counter = Counter::device(name, digest, self.policy);
         let (kind, subject, limit) = (counter.kind, &counter.subject, counter.limit);
         let attempts = self.app.store.attempts_of(kind, subject, limit, self.at);
         if !self.counted.contains(&attempts) {
@@ -397,7 +419,7 @@ where
         let reason = match kind {
             AttemptKind::Pin | AttemptKind::RegistrationCode => "locked",
             AttemptKind::Record => "too_many_attempts_at_record",
-            _ => "too_many_attempts",
+            _ => TOO_MANY_ATTEMPTS,
         };
         if kind == AttemptKind::Record {
             tracing::error!(portal = %policy.portal, "someone is guessing the facts of a plan record");
@@ -426,7 +448,10 @@ where
         }
         Err(reason) => {
             described.refuse(app, origin, reason).await?;
-            Ok(Checked::Wrong { used })
+            Ok(match reason {
+                TOO_MANY_ATTEMPTS => Checked::Exhausted(AttemptKind::Password),
+                _ => Checked::Wrong { used },
+            })
         }
     }
 }
@@ -446,7 +471,7 @@ pub async fn password(
     let counter = Counter::password(&account.username.key(), policy);
     let compare = async |comparer: Comparer<'_>| {
         let right = comparer.password(Some(account), "", entered).await?;
-        Ok(right.ok_or("wrong_password"))
+        Ok(right.ok_or(WRONG_PASSWORD))
     };
     let described = future::ready(Ok(described));
     let checked = check(app, &[counter], (policy, origin), described, compare).await?;

@@ -317,8 +317,10 @@ proptest! {
     ) {
         let parts: Vec<_> = lines.iter().filter_map(|l| AddressLine::parse(l).ok()).collect();
         prop_assume!(parts.len() >= 2);
+        let addressee = Addressee::parse(parts[0].as_str());
+        prop_assume!(addressee.is_ok());
         let to = PostalAddress {
-            addressee: Addressee::parse(parts[0].as_str()).unwrap(),
+            addressee: addressee.unwrap(),
             city: parts[1].clone(),
             region: parts.get(2).cloned(),
             postal_code: parts.get(3).cloned(),

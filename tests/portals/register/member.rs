@@ -669,6 +669,8 @@ async fn me_04_answers_are_long_enough_different_and_not_in_the_question() {
         refused.invalid_fields(&fields);
     }
     let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
     let body = json!({ "password": PASSWORD, "security_answers": answers(["x", "Biscuit", "Lake Geneva"]) });
     maria
         .patch("/me", body)

@@ -530,6 +530,14 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         of_desk(
             "provider",
             &billing,
+            put_.clone(),
+            "postal-address",
+            json!({ "postal_address": provider()["postal_address"] }),
+            &["reason"],
+        ),
+        of_desk(
+            "provider",
+            &billing,
             post_.clone(),
             "pin",
             json!({}),

@@ -391,7 +391,7 @@ async fn guesses_from_one_address_are_counted_together_whatever_the_name() {
 async fn one_link_used_many_times_at_once_lets_one_person_in() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
-    for (first, times) in [("Sam", 2), ("Kim", 20)] {
+    for (first, times) in [("Sam", 2), ("Kim", 10)] {
         let email = format!("{}@blueheron.example", first.to_lowercase());
         let token = world.invite(&ruth, first, &email, "user").await;
         let bodies = (0..times).map(|i| {

@@ -563,6 +563,7 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
                 "TransactWriteItems of 1",
                 "UpdateItem of 1",
                 "UpdateItem of 1",
+                "UpdateItem of 1",
                 "UpdateItem of 1"
             ],
             "{portal}"

@@ -504,9 +504,11 @@ async fn se_04_a_password_is_compared_nowhere_while_sign_in_is_locked() {
         let visitor = world.on(&portal);
         for i in 0..10 {
             let by = visitor.from_source(&format!("192.0.2.{i}"));
-            by.signs_in(&username, "Wrong-Guess-58!").await.expect(401);
+            let wrong = json!({ "username": username, "password": "Wrong-Guess-58!" });
+            by.post("/sessions", wrong).await.expect(401);
         }
-        visitor.signs_in(&username, PASSWORD).await.expect(429);
+        let right = json!({ "username": username, "password": PASSWORD });
+        visitor.post("/sessions", right).await.expect(429);
         let wrong = guessing.at_once(1).await.remove(0);
         let right = guessing.right().await;
         assert_eq!(
