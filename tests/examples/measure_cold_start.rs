@@ -236,7 +236,7 @@ impl System {
             answered,
             events: Arc::new(Mutex::new(gives_events)),
         };
-        let answer = |right: bool| {
+        let response = |right: bool| {
             post(async move |State(end): State<FunctionEnd>, body: Bytes| {
                 end.answered.send((Instant::now(), right, body)).unwrap();
                 StatusCode::ACCEPTED
@@ -244,9 +244,12 @@ impl System {
         };
         let api = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/response", answer(true))
-            .route("/2018-06-01/runtime/invocation/{id}/error", answer(false))
-            .route("/2018-06-01/runtime/init/error", answer(false))
+            .route(
+                "/2018-06-01/runtime/invocation/{id}/response",
+                response(true),
+            )
+            .route("/2018-06-01/runtime/invocation/{id}/error", response(false))
+            .route("/2018-06-01/runtime/init/error", response(false))
             .with_state(end);
         let api = serve_at_free_port(api).await.unwrap();
         let runtime = Mutex::new(RuntimeEnd {
@@ -472,8 +475,8 @@ impl RuntimeEnd {
         self.events.send(event).unwrap();
         let (answered, right, body) = self.answered.recv().await.unwrap();
         let text = String::from_utf8_lossy(&body);
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let status = answer["statusCode"].as_u64().unwrap_or(200);
+        let response: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let status = response["statusCode"].as_u64().unwrap_or(200);
         // Who registers with another record each time is in none of them, and is hashed all the same.
         let expected = status < 300 || binary.ends_with("register") && status == 403;
         assert!(right && expected, "{}: {text}", binary.display());

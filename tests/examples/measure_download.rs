@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::StreamExt;
-use vestibule_domain::state::account::Account;
 use vestibule_domain::values::ids::PortalId;
 use vestibule_http::parts::MAX_BYTES;
 use vestibule_local::Options;

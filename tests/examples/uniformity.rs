@@ -191,12 +191,12 @@ async fn main() {
                 let source = format!("203.0.{}.{}", pair % 250, rng.random_range(1..250));
                 let client = world.on(flow.portal).from_source(&source);
                 let began = Instant::now();
-                let answer = match body {
+                let response = match body {
                     Value::String(token) => client.with_token(token).get(flow.path).await,
                     body => client.post(flow.path, body.clone()).await,
                 };
                 let took = began.elapsed();
-                seen.push(answer.status);
+                seen.push(response.status);
                 if exists { &mut known } else { &mut unknown }.push(took);
             }
             assert_eq!(seen[0], seen[1], "{}", flow.name);

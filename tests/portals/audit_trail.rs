@@ -20,9 +20,9 @@ async fn trail(by: &Person, query: &str) -> Vec<Value> {
 
 /// Returns a page of the trail and the cursor of the next.
 async fn page(by: &Person, query: &str) -> (Vec<Value>, Option<String>) {
-    let answer = by.get(&format!("/audit-events?{query}")).await.expect(200);
-    let items = answer.items().clone();
-    let next = answer.body["next_cursor"].as_str().map(str::to_owned);
+    let response = by.get(&format!("/audit-events?{query}")).await.expect(200);
+    let items = response.items().clone();
+    let next = response.body["next_cursor"].as_str().map(str::to_owned);
     (items, next)
 }
 
@@ -94,7 +94,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
             &ruth,
             &format!("/users/{sams}"),
             200,
-            "look_at_user",
+            "view_user",
             &sams,
             "done",
         ),
@@ -134,10 +134,10 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
     ];
     for (by, path, status, action, object, outcome) in looks {
         world.pass(minute());
-        let answer = get(by, path, status).await;
+        let response = get(by, path, status).await;
         if status == 403 {
-            assert_eq!(answer.problem(), "service-not-assigned");
-            assert!(!answer.text_at("/help_desk/phone").is_empty());
+            assert_eq!(response.problem(), "service-not-assigned");
+            assert!(!response.text_at("/help_desk/phone").is_empty());
         }
         let at = world.now().to_string();
         let (who, name, from) = if std::ptr::eq(by, &ruth) {
@@ -258,12 +258,12 @@ async fn ex_02_a_read_that_cannot_be_recorded_is_not_answered() {
             let mut recording_failed = false;
             for n in 0.. {
                 faults.arm(n, fault);
-                let answer = by.get(path).await;
+                let response = by.get(path).await;
                 let (_, suffered) = faults.disarm();
                 let Some(operation) = suffered else { break };
                 recording_failed |= operation == "PutItem";
-                let answer = answer.refused(503, "unavailable");
-                assert!(!answer.text.contains("lind"), "{path}: {}", answer.text);
+                let response = response.refused(503, "unavailable");
+                assert!(!response.text.contains("lind"), "{path}: {}", response.text);
             }
             assert!(recording_failed, "{path} is recorded");
         }
@@ -304,7 +304,7 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
         assert!(all.contains(&ottos) && !all.contains("sam.lind"), "{all}");
         let none = get(
             &otto,
-            &format!("{path}?user_id={sams}&action=look_at_user"),
+            &format!("{path}?user_id={sams}&action=view_user"),
             200,
         )
         .await
@@ -341,7 +341,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     let ruth = world.sign_in("group", "ruth.okafor").await;
 
     let looks = |query: &str| {
-        let query = format!("action=look_at_user&{query}");
+        let query = format!("action=view_user&{query}");
         let ruth = ruth.clone();
         async move {
             each(&trail(&ruth, &query).await, "occurred_at")
@@ -380,8 +380,8 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     assert_eq!(
         actions,
         [
-            "look_at_user",
-            "look_at_user",
+            "view_user",
+            "view_user",
             "accept_invitation",
             "approve_user",
             "sign_in"
@@ -402,8 +402,8 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
         ("limit=0", "limit"),
         ("organization=x", "organization"),
     ] {
-        let answer = get(&ruth, &format!("/audit-events?{query}"), 422).await;
-        assert_eq!(answer.fields(), [field], "{query}: {}", answer.text);
+        let response = get(&ruth, &format!("/audit-events?{query}"), 422).await;
+        assert_eq!(response.fields(), [field], "{query}: {}", response.text);
     }
 }
 
@@ -422,7 +422,7 @@ async fn ux_11_pages_of_the_trail_show_each_entry_once_in_order() {
     world.pass(minute());
     for (query, least) in [
         ("", 60),
-        ("action=look_at_user", 30),
+        ("action=view_user", 30),
         (&format!("user_id={sams}"), 60),
     ] {
         let (mut ids, mut times, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
@@ -501,20 +501,20 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
     );
 
     world.pass(minute());
-    let answer = get(&ruth, "/audit-events.csv", 200).await;
+    let response = get(&ruth, "/audit-events.csv", 200).await;
     assert!(
-        answer.headers["content-type"]
+        response.headers["content-type"]
             .to_str()
             .unwrap()
             .starts_with("text/csv")
     );
     assert!(
-        answer.headers["content-disposition"]
+        response.headers["content-disposition"]
             .to_str()
             .unwrap()
             .contains("audit-events.csv")
     );
-    let mut reader = csv::Reader::from_reader(answer.text.as_bytes());
+    let mut reader = csv::Reader::from_reader(response.text.as_bytes());
     let rows: Vec<BTreeMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
     for row in &rows {
         for cell in row.values() {
@@ -610,7 +610,7 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
         })
         .collect();
     assert_eq!(reported[0], "open_service done you 198.51.100.7");
-    assert_eq!(reported[1], "look_at_user done somebody_else ");
+    assert_eq!(reported[1], "view_user done somebody_else ");
     assert_eq!(reported[2], "sign_in refused unknown 203.0.113.5");
     assert!(
         reported[3..]
@@ -1163,8 +1163,8 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     // The older session is used while the newer one is open elsewhere, with many requests at once.
     world.pass(minute());
     let at_once = (0..8).map(|_| first.get("/me"));
-    for answer in futures::future::join_all(at_once).await {
-        assert_eq!(answer.status, 200);
+    for response in futures::future::join_all(at_once).await {
+        assert_eq!(response.status, 200);
     }
     let at = world.now().to_string();
     let entries = noticed().await;
@@ -1225,9 +1225,9 @@ async fn served(staff: &Person, portal: &str, query: &str) -> Vec<Value> {
 
 /// Returns a page of a trail and the cursor of the next.
 async fn trail_at(by: &Person, path: &str) -> (Vec<Value>, Option<String>) {
-    let answer = get(by, path, 200).await;
-    let items = answer.items().clone();
-    let next = answer.body["next_cursor"].as_str().map(str::to_owned);
+    let response = get(by, path, 200).await;
+    let items = response.items().clone();
+    let next = response.body["next_cursor"].as_str().map(str::to_owned);
     (items, next)
 }
 
@@ -1327,8 +1327,8 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
         ("from=2026-11-23&limit=51", "limit"),
     ] {
         let path = format!("/accounts/group/audit-events?{query}");
-        let answer = get(&looking, &path, 422).await;
-        assert_eq!(answer.fields(), [field], "{query}: {}", answer.text);
+        let response = get(&looking, &path, 422).await;
+        assert_eq!(response.fields(), [field], "{query}: {}", response.text);
     }
 }
 

@@ -130,13 +130,13 @@ async fn a_bounce_is_shown_to_user_and_administrator_and_stops_email() {
     let me = ruth.get("/me").await;
     let users = ruth.get("/users").await;
     let user = ruth.get(&format!("/users/{}", me.text_at("/id"))).await;
-    for (answer, at) in [(&session, ""), (&me, ""), (&users, "/items/0"), (&user, "")] {
-        let said = answer.body.pointer(&format!("{at}/email_undeliverable"));
+    for (response, at) in [(&session, ""), (&me, ""), (&users, "/items/0"), (&user, "")] {
+        let said = response.body.pointer(&format!("{at}/email_undeliverable"));
         assert_eq!(
             said,
             Some(&json!({ "kind": "bounced", "detected_at": "2026-11-23T15:00:00Z" })),
             "{}",
-            answer.text
+            response.text
         );
     }
     assert_eq!(invariants(&world).await.done("mark_undeliverable"), 1);

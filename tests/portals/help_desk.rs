@@ -261,7 +261,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
     assert_eq!(redeem().await.problem(), "recovery-refused");
     helen.get("/me").await.expect(401);
     on.signs_in(&username, "Other-Brook-63!").await.expect(201);
-    is_on_the_trail(&world, &desk, "ask_password_reset", "provider", &id).await;
+    is_on_the_trail(&world, &desk, "request_password_reset", "provider", &id).await;
 }
 
 #[tokio::test]
@@ -577,9 +577,9 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
     let id = ruth.id().await;
     let path = format!("/accounts/group/{id}/invitations");
     let list = async || {
-        let answer = desk.reader.get(&path).await.expect(200);
-        let items = answer.items().clone();
-        (items, answer)
+        let response = desk.reader.get(&path).await.expect(200);
+        let items = response.items().clone();
+        (items, response)
     };
     assert_eq!(list().await.0, [] as [Value; 0]);
     world.staff(&ruth, "Sam", "user").await;
@@ -608,8 +608,8 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
         ..desk
     };
     let path = format!("/accounts/group/{id}/invitations");
-    let answer = desk.reader.get(&path).await.expect(200);
-    let items = answer.items();
+    let response = desk.reader.get(&path).await.expect(200);
+    let items = response.items();
     let mut waiting: Vec<_> = items
         .iter()
         .map(|i| ["first_name", "email", "role", "status"].map(|n| i[n].as_str().unwrap()))
@@ -622,7 +622,7 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
             ["Tess", "t…@blueheron.example", "administrator", "pending"],
         ]
     );
-    assert!(!answer.text.contains("tess@"), "{}", answer.text);
+    assert!(!response.text.contains("tess@"), "{}", response.text);
     // The access is on the organization's trail.
     let seen = trail(&world, "list_invitations").await;
     let by_desk: Vec<_> = seen.iter().filter(|e| e[1] == "help_desk").collect();
@@ -1034,11 +1034,11 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
         "{refused}"
     );
     let name = &made.username;
-    let (staff, answer) = world
+    let (staff, response) = world
         .on("help-desk")
         .sign_in(name, made.password.expose())
         .await;
-    answer.has("/next_step", "change_password");
+    response.has("/next_step", "change_password");
     assert_eq!(staff.get("/users").await.problem(), "next-step-required");
     let all = world.dump().await.join("\n");
     assert!(!all.contains(made.password.expose()), "it is kept nowhere");
@@ -1095,9 +1095,9 @@ async fn a_sign_in_during_a_rename_is_consistent() {
         )
         .await;
         assert_eq!(renamed.status, 200, "{}", renamed.text);
-        let (session, answer) = signed_in;
-        assert!([201, 401].contains(&answer.status), "{}", answer.text);
-        if answer.status == 201 {
+        let (session, response) = signed_in;
+        assert!([201, 401].contains(&response.status), "{}", response.text);
+        if response.status == 201 {
             assert_eq!(session.get("/me").await.text_at("/username"), name);
         }
         world.sign_in("member", &name).await;

@@ -92,7 +92,7 @@ async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
         "{}",
         asked.text
     );
-    let answer = |who: &Value, answers: Value| {
+    let response = |who: &Value, answers: Value| {
         anyone.post(
             "/username-recoveries/answers",
             with(who.clone(), "/security_answers", answers),
@@ -100,15 +100,15 @@ async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
     };
     let mut wrong = security_answers();
     wrong[1]["answer"] = json!("Rex");
-    let refused = answer(&who, wrong).await;
+    let refused = response(&who, wrong).await;
     assert_eq!(
         (refused.status, refused.problem()),
         (403, "recovery-refused")
     );
     let stranger = with(who.clone(), "/verification/date_of_birth", "1979-04-13");
-    let unknown = answer(&stranger, security_answers()).await;
+    let unknown = response(&stranger, security_answers()).await;
     assert_eq!((unknown.status, &unknown.text), (403, &refused.text));
-    let reported = answer(&who, security_answers()).await;
+    let reported = response(&who, security_answers()).await;
     assert_eq!(
         (reported.status, &reported.body),
         (200, &json!({ "username": "maria.alvarez" }))
@@ -524,7 +524,7 @@ async fn se_10_a_request_over_a_limit_leaves_a_trace() {
         .await
         .refused(429, "too-many-attempts");
     assert_eq!(
-        world.refusals("ask_password_reset").await,
+        world.refusals("request_password_reset").await,
         ["too_many_attempts"]
     );
 

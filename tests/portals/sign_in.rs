@@ -27,14 +27,14 @@ fn minutes(n: i64) -> SignedDuration {
 
 /// Returns whether the session is open.
 async fn open(client: &Person) -> bool {
-    let answer = client.get("/sessions/current").await;
-    match answer.status {
+    let response = client.get("/sessions/current").await;
+    match response.status {
         200 => true,
         401 => {
-            assert_eq!(answer.problem(), "not-signed-in");
+            assert_eq!(response.problem(), "not-signed-in");
             false
         }
-        other => panic!("{other}: {}", answer.text),
+        other => panic!("{other}: {}", response.text),
     }
 }
 
@@ -110,11 +110,11 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
 }
 
 /// The cookie of a response as browsers read it: the pair and its attributes.
-fn cookie_of(answer: &Response) -> (String, Vec<String>) {
+fn cookie_of(response: &Response) -> (String, Vec<String>) {
     // There is also the cookie that identifies the device.
-    let mut cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    let mut cookies: Vec<_> = response.headers.get_all("set-cookie").iter().collect();
     cookies.retain(|c| !c.to_str().unwrap().starts_with("__Host-vestibule-device="));
-    assert_eq!(cookies.len(), 1, "{:?}", answer.headers);
+    assert_eq!(cookies.len(), 1, "{:?}", response.headers);
     let mut parts = cookies[0].to_str().unwrap().split("; ").map(str::to_owned);
     let pair = parts.next().unwrap();
     let mut attributes: Vec<_> = parts.collect();
@@ -220,10 +220,10 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
 
 /// A registered user: portal, username and id.
 async fn registered(world: &World, portal: &'static str, body: Value) -> (String, String) {
-    let answer = world.register(portal, body).await;
+    let response = world.register(portal, body).await;
     (
-        answer.text_at("/username").to_owned(),
-        answer.text_at("/user_id").to_owned(),
+        response.text_at("/username").to_owned(),
+        response.text_at("/user_id").to_owned(),
     )
 }
 
@@ -400,11 +400,11 @@ async fn ux_04_what_is_assigned_anew_counts_at_the_next_request_of_an_open_sessi
     let sam = world.staff(&ruth, "Sam", "user").await;
     let id = sam.get("/me").await.text_at("/id").to_owned();
     let entitlements = async || {
-        let answer = sam.get("/entitlements").await.expect(200);
+        let response = sam.get("/entitlements").await.expect(200);
         json!([
-            answer.body["role"],
-            answer.body["services"],
-            answer.body["group_codes"]
+            response.body["role"],
+            response.body["services"],
+            response.body["group_codes"]
         ])
     };
     assert_eq!(
@@ -548,7 +548,7 @@ async fn se_05_guesses_from_a_device_are_limited_whether_the_account_knows_it_or
     let invented = BASE64URL_NOPAD.encode(&[99; 32]);
     sign_in_from(&world, PASSWORD, Some(&invented))
         .await
-        .expect(401);
+        .expect(429);
     sign_in_from(&world, PASSWORD, None).await.expect(429);
     sign_in_from(&world, PASSWORD, Some(&own)).await.expect(201);
 }

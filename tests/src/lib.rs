@@ -409,12 +409,12 @@ pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
 }
 
 /// Returns the status of a problem with a single field, the field, and what is wrong with it.
-pub fn fault(answer: &Response) -> (u16, &str, &str) {
-    assert!(answer.fields().len() < 2, "{}", answer.text);
+pub fn fault(response: &Response) -> (u16, &str, &str) {
+    assert!(response.fields().len() < 2, "{}", response.text);
     (
-        answer.status,
-        answer.text_at("/errors/0/field"),
-        answer.text_at("/errors/0/detail"),
+        response.status,
+        response.text_at("/errors/0/field"),
+        response.text_at("/errors/0/detail"),
     )
 }
 

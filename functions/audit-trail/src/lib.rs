@@ -64,7 +64,7 @@ struct AuditEventResponse {
     id: String,
     /// When the event occurred.
     occurred_at: String,
-    /// The action, such as `sign_in`, `look_at_user` or `open_service`.
+    /// The action, such as `sign_in`, `view_user` or `open_service`.
     action: String,
     /// The outcome: `done` or `refused`.
     outcome: String,

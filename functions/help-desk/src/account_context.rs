@@ -416,12 +416,12 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "No password yet",
             "This account has no password yet, or its access has ended. Send a new registration code, or have an administrator of the organization extend the access.",
         ),
-        Refusal::NameFixed => conflict(
+        Refusal::UsernameImmutable => conflict(
             "username-immutable",
             "Username can't be changed",
             "Usernames on this portal are generated and can't be changed.",
         ),
-        Refusal::Activated => conflict(
+        Refusal::AlreadyActivated => conflict(
             "already-activated",
             "Already activated",
             "This account is already activated. The owner can change subscriptions in their profile.",
@@ -447,7 +447,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "revision",
             "must be the current revision; if an older one was signed, the person must sign again",
         ),
-        Refusal::OthersThere => conflict(
+        Refusal::OrganizationNotEmpty => conflict(
             "organization-not-empty",
             "Organization has other users",
             "Other users joined the organization after this registration. Remove them first.",

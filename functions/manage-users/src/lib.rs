@@ -317,9 +317,9 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         | Refusal::Disabled
         | Refusal::WhichOrganization
         | Refusal::NoAddress
-        | Refusal::OthersThere
-        | Refusal::NameFixed
-        | Refusal::Activated
+        | Refusal::OrganizationNotEmpty
+        | Refusal::UsernameImmutable
+        | Refusal::AlreadyActivated
         | Refusal::NoSuchPublication
         | Refusal::NoRecord
         | Refusal::NoSuchAgreement

@@ -44,7 +44,7 @@ pub(crate) async fn show(
         .ok_or_else(not_found)?;
     let row = UserRow::of(&user, organization).ok_or_else(not_found)?;
     caller
-        .record_reading(&app, Action::LookAtUser, Some(id.as_str()))
+        .record_reading(&app, Action::ViewUser, Some(id.as_str()))
         .await?;
     Ok(Json(UserResponse::of(row, acting.membership.role, policy)))
 }

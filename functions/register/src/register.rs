@@ -426,7 +426,7 @@ pub(crate) async fn refused(
     context: Context<'_>,
 ) -> Result<Problem, Problem> {
     let action = match actor {
-        Actor::Account(_) => Action::RegisterFurther,
+        Actor::Account(_) => Action::RegisterAdditionalOrganization,
         Actor::HelpDesk(_) | Actor::Unknown | Actor::System => Action::Register,
     };
     refused_as(app, refusal, action, actor, context).await

@@ -101,7 +101,7 @@ pub(crate) async fn register_additional_organization(
     let parsed = parse(&request, &caller)?;
     let (app, caller, parsed) = (&app, &caller, &parsed);
     let registration_type = parsed.registration_type;
-    let described = Described::by(caller, Action::RegisterFurther);
+    let described = Described::by(caller, Action::RegisterAdditionalOrganization);
     let entered = (&parsed.record, &parsed.verification);
     let checked =
         secret_check::verification(app, entered, STEP, described, (policy, origin)).await?;

@@ -64,7 +64,7 @@ pub(crate) async fn start_reset(
         &app,
         rate_limit::ASK_RESET,
         &key,
-        Action::AskPasswordReset,
+        Action::RequestPasswordReset,
         scene,
     )
     .await?;
@@ -79,7 +79,7 @@ pub(crate) async fn start_reset(
     let mut decision = Decision::recording(AuditEvent::done(
         &origin,
         Actor::Unknown,
-        Action::AskPasswordReset,
+        Action::RequestPasswordReset,
         &mut rng,
     ));
     if means.contains(&RecoveryMeans::Email) {

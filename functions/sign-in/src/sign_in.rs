@@ -21,9 +21,7 @@ use vestibule_domain::{Change, Decision};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::secret_check::{
-    self, Checked, Comparer, Counter, Described, Scene, WRONG_PASSWORD,
-};
+use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described, Scene};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, credentials, transact};
 
 use crate::SessionResponse;
@@ -198,12 +196,12 @@ async fn check(
         let right = match (known, &digest) {
             (Some((account, _)), Some(digest)) => {
                 let right = comparer.password_from_device(account, (name, digest), password);
-                right.await?.ok_or(WRONG_PASSWORD)
+                right.await?.ok_or(secret_check::WRONG_PASSWORD)
             }
             _ => comparer.try_password(found, name, password).await?,
         };
         Ok(right.map_err(|reason| match reason {
-            WRONG_PASSWORD => Refusal::Failed.into_str(),
+            secret_check::WRONG_PASSWORD => Refusal::Failed.into_str(),
             limited => limited,
         }))
     };

@@ -1007,7 +1007,8 @@ fn se_02_an_invitation_is_worth_what_its_inviter_and_organization_are_worth_now(
 fn se_01_whatever_recovers_an_account_ends_every_other_way_in() {
     let policy = policy("group");
     let hash = || PasswordHash::new("$y".into());
-    let recoveries: [(&str, &dyn Fn(&mut Account)); 4] = [
+    type Recovery<'a> = (&'a str, &'a dyn Fn(&mut Account));
+    let recoveries: [Recovery<'_>; 4] = [
         ("a new password", &|a| {
             a.set_password(hash(), &policy, at(NOW));
         }),

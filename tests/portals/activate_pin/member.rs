@@ -19,12 +19,12 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     insta::assert_snapshot!("me_06_welcome", shown(&welcome, &[]));
     // The letter goes to the address in the plan records. Nobody can provide another.
     let elsewhere = json!({ "lines": ["1 Elsewhere"], "city": "Reno", "region": null, "postal_code": null, "country": "US" });
-    let answer = world
+    let response = world
         .on("member")
         .registers(with(thomas(), "/postal_address", elsewhere))
         .await;
     assert_eq!(
-        fault(&answer),
+        fault(&response),
         (
             422,
             "postal_address",
@@ -82,7 +82,7 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     assert_eq!(world.letters().await.len(), 1);
 
     // The PIN is in the letter and nowhere else.
-    for answer in [
+    for response in [
         &registered,
         &session,
         &profile,
@@ -92,7 +92,7 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
         &opened,
         &entitlements,
     ] {
-        assert!(!answer.text.contains(&pin), "{}", answer.text);
+        assert!(!response.text.contains(&pin), "{}", response.text);
     }
     for mail in world.mails_to("maria@example.com").await {
         assert!(
@@ -130,9 +130,9 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
 
     // A malformed PIN doesn't count as an attempt.
     for malformed in ["", "12345", "1234567", "12345a", "１２３４５６", "12 345"] {
-        let answer = maria.enters_pin(malformed).await;
+        let response = maria.enters_pin(malformed).await;
         assert_eq!(
-            fault(&answer),
+            fault(&response),
             (422, "pin", "must be 6 digits"),
             "{malformed:?}"
         );
@@ -145,23 +145,23 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
         "You have 1 attempt left.",
         last,
     ] {
-        let answer = maria
+        let response = maria
             .enters_pin(&another(&pin))
             .await
             .refused(422, "pin-wrong");
         assert_eq!(
-            answer.text_at("/detail"),
+            response.text_at("/detail"),
             format!("This is not the PIN from your most recent letter. {left}")
         );
-        answer.has("/help_desk/phone", "(312) 555-0130");
+        response.has("/help_desk/phone", "(312) 555-0130");
     }
     // Permanently, in any session, on any day.
     for _ in 0..2 {
         let maria = world.sign_in("member", "maria.alvarez").await;
         for entered in [&pin, &another(&pin)] {
-            let answer = maria.enters_pin(entered).await.refused(410, "pin-locked");
+            let response = maria.enters_pin(entered).await.refused(410, "pin-locked");
             let said = "This PIN was entered incorrectly too many times and can no longer be used. Request a new PIN; we will mail it to you.";
-            assert_eq!(answer.text_at("/detail"), said);
+            assert_eq!(response.text_at("/detail"), said);
         }
         maria.get("/entitlements").await.expect(403);
         world.pass_days(2);
@@ -171,13 +171,13 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
     let maria = world.sign_in("member", "maria.alvarez").await;
     maria.post("/pin/letter", json!({})).await.expect(201);
     let new = pin_in(&world.last_letter().await, 6);
-    let answer = maria.enters_pin(&another(&new)).await;
+    let response = maria.enters_pin(&another(&new)).await;
     assert!(
-        answer
+        response
             .text_at("/detail")
             .ends_with("You have 4 attempts left."),
         "{}",
-        answer.text
+        response.text
     );
     maria.enters_pin(&new).await.expect(200);
 }
@@ -202,16 +202,16 @@ async fn me_06_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
             maria.get("/pin/letter").await.text_at("/expires_on"),
             "2027-01-22"
         );
-        let answer = maria.enters_pin(&pin_in(&letter, 6)).await;
+        let response = maria.enters_pin(&pin_in(&letter, 6)).await;
         assert_eq!(
-            (answer.status, answer.problem()),
+            (response.status, response.problem()),
             expected,
             "{}",
-            answer.text
+            response.text
         );
-        if answer.status == 410 {
+        if response.status == 410 {
             assert_eq!(
-                answer.text_at("/detail"),
+                response.text_at("/detail"),
                 "This PIN has expired. Request a new PIN; we will mail it to you."
             );
             maria.post("/pin/letter", json!({})).await.expect(201);
@@ -345,21 +345,21 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
         for (moment, status, is_advised) in [(before, "posted", false), (after, "overdue", true)] {
             world.wait_until(moment);
             let member = world.sign_in("member", username).await;
-            let answer = member.get("/pin/letter").await;
+            let response = member.get("/pin/letter").await;
             assert_eq!(
                 (
-                    answer.status,
-                    answer.text_at("/status"),
-                    answer.text_at("/arrives_by")
+                    response.status,
+                    response.text_at("/status"),
+                    response.text_at("/arrives_by")
                 ),
                 (200, status, by),
                 "{moment}"
             );
             assert_eq!(
-                answer.text_at("/advice") == advice(by),
+                response.text_at("/advice") == advice(by),
                 is_advised,
                 "{}",
-                answer.text
+                response.text
             );
         }
     }

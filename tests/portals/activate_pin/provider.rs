@@ -64,16 +64,16 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
         ),
     ];
     for (body, field, why) in faults {
-        let answer = world.on("provider").registers(body).await;
-        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+        let response = world.on("provider").registers(body).await;
+        assert_eq!(fault(&response), (422, field, why), "{}", response.text);
     }
     for country in ["", "USA", "U", "12", "U1"] {
-        let answer = world
+        let response = world
             .on("provider")
             .registers(with(provider(), "/postal_address/country", country))
             .await;
         assert_eq!(
-            (answer.status, answer.fields()),
+            (response.status, response.fields()),
             (422, vec!["postal_address.country"]),
             "{country:?}"
         );
@@ -148,9 +148,9 @@ async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_ask
     let pin = pin_in(&world.last_letter().await, 4);
 
     for malformed in ["", "123", "12345", "12a4"] {
-        let answer = helen.enters_pin(malformed).await;
+        let response = helen.enters_pin(malformed).await;
         assert_eq!(
-            fault(&answer),
+            fault(&response),
             (422, "pin", "must be 4 digits"),
             "{malformed:?}"
         );
@@ -208,12 +208,12 @@ async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_anothe
         "You have 1 attempt left.",
         &last,
     ] {
-        let answer = helen
+        let response = helen
             .enters_pin(&another(&pin))
             .await
             .refused(422, "pin-wrong");
         assert_eq!(
-            answer.text_at("/detail"),
+            response.text_at("/detail"),
             format!("This is not the PIN from your most recent letter. {left}")
         );
     }
@@ -242,16 +242,16 @@ async fn bl_04_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
         let helen = world
             .sign_in("provider", registered.text_at("/username"))
             .await;
-        let answer = helen.enters_pin(&pin).await;
+        let response = helen.enters_pin(&pin).await;
         assert_eq!(
-            (answer.status, answer.problem()),
+            (response.status, response.problem()),
             expected,
             "{}",
-            answer.text
+            response.text
         );
-        if answer.status == 410 {
+        if response.status == 410 {
             assert_eq!(
-                answer.text_at("/detail"),
+                response.text_at("/detail"),
                 "This PIN has expired. Call Provider Services at (312) 555-0140 to request a new PIN; we will mail it to you."
             );
         }
@@ -272,24 +272,28 @@ async fn bl_05_before_activation_neither_secure_information_nor_users_and_after_
         (Method::POST, "/users", Some(new_user("Sam", "user")), 201),
     ];
     for (method, path, body, _) in &requests {
-        let answer = helen.send(method.clone(), path, body.as_ref()).await;
+        let response = helen.send(method.clone(), path, body.as_ref()).await;
         let found = (
-            answer.status,
-            answer.problem(),
-            answer.text_at("/next_step"),
+            response.status,
+            response.problem(),
+            response.text_at("/next_step"),
         );
         assert_eq!(
             found,
             (403, "next-step-required", "enter_pin"),
             "{method} {path}"
         );
-        answer.has("/detail", "Enter the PIN from your letter to continue.");
+        response.has("/detail", "Enter the PIN from your letter to continue.");
     }
     assert!(world.mails_to("sam@lakeside.example").await.is_empty());
     helen.enters_pin(&pin).await.expect(200);
     for (method, path, body, expected) in &requests {
-        let answer = helen.send(method.clone(), path, body.as_ref()).await;
-        assert_eq!(answer.status, *expected, "{method} {path}: {}", answer.text);
+        let response = helen.send(method.clone(), path, body.as_ref()).await;
+        assert_eq!(
+            response.status, *expected,
+            "{method} {path}: {}",
+            response.text
+        );
     }
     assert_eq!(world.mails_to("sam@lakeside.example").await.len(), 1);
 }

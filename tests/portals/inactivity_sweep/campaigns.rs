@@ -83,9 +83,9 @@ async fn registers_again(client: &Person) -> Response {
 }
 
 async fn begins(world: &World, portal: &str, username: &str) -> (Person, Response) {
-    let (client, answer) = world.on(portal).sign_in(username, PASSWORD).await;
-    let answer = answer.expect(201);
-    (client, answer)
+    let (client, response) = world.on(portal).sign_in(username, PASSWORD).await;
+    let response = response.expect(201);
+    (client, response)
 }
 
 /// The status of a protected route, and the next step.
@@ -446,8 +446,8 @@ async fn ag_13_whoever_presses_often_registers_again_once() {
     world.wait_until("2027-03-02T06:00:00Z");
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
     let answers = join_all((0..4).map(|_| registers_again(&dana))).await;
-    for answer in &answers {
-        assert!([200, 409].contains(&answer.status), "{}", answer.text);
+    for response in &answers {
+        assert!([200, 409].contains(&response.status), "{}", response.text);
     }
     assert!(answers.iter().any(|a| a.status == 200));
     is(&protected(&dana).await, OPEN);

@@ -115,8 +115,8 @@ async fn mails_about(world: &World, address: &str, subject: &str) -> usize {
 }
 
 async fn tries(world: &World, username: &str) -> (u16, String) {
-    let answer = world.on("producer").signs_in(username, PASSWORD).await;
-    (answer.status, answer.text_at("/detail").to_owned())
+    let response = world.on("producer").signs_in(username, PASSWORD).await;
+    (response.status, response.text_at("/detail").to_owned())
 }
 
 async fn reinstate(world: &World, id: &str) {
@@ -758,17 +758,20 @@ async fn ux_03_a_sign_in_at_the_same_moment_is_never_disabled() {
         let run = Run::now(world.now());
         let sign_in = async { world.on("producer").sign_in("sam.lind", PASSWORD).await };
         let sweep = world.instance.sweep(&run);
-        let (swept, (sam, answer)) = starter.start_after(calls, sweep, sign_in).await;
+        let (swept, (sam, response)) = starter.start_after(calls, sweep, sign_in).await;
         assert_eq!(swept.summary.failed, 0);
         let account = account(&world, "producer", &id).await;
-        if answer.status == 201 {
+        if response.status == 201 {
             won += 1;
             assert_eq!(account.status, Status::Active, "who is in stays in");
             sam.get("/entitlements").await.expect(200);
             assert!(swept.summary.done.is_empty());
         } else {
             lost += 1;
-            assert_eq!((answer.status, answer.problem()), (403, "account-disabled"));
+            assert_eq!(
+                (response.status, response.problem()),
+                (403, "account-disabled")
+            );
             assert_eq!(account.status, Status::Disabled);
         }
         invariants(&world).await;
@@ -1107,14 +1110,14 @@ async fn ux_03_the_answer_of_a_dry_run_is_json_for_people_and_programs() {
         as_of: Some(Date::constant(2027, 5, 23)),
         ..Run::now(world.now())
     };
-    let answer = serde_json::to_value(world.instance.sweep(&run).await).unwrap();
+    let response = serde_json::to_value(world.instance.sweep(&run).await).unwrap();
     let expected: Value = json!([{
         "portal": "producer", "account": id, "username": "sam.lind", "action": "disable",
         "due_on": "2027-05-23", "about": "2027-05-23",
         "because": "no sign-in since the account was created on 2026-11-23",
     }]);
-    assert_eq!(answer["previews"], expected);
-    assert_eq!(answer["done"], json!({ "disable": 1 }));
+    assert_eq!(response["previews"], expected);
+    assert_eq!(response["done"], json!({ "disable": 1 }));
 }
 
 #[tokio::test]

@@ -12,21 +12,21 @@ use vestibule_tests::{World, code_in, link_token};
 /// Sends a file. Returns the status and the response.
 pub async fn send(by: &Person, path: &str, kind: &str, file: impl Into<Vec<u8>>) -> (u16, Value) {
     let request = by.request(Method::POST, path).header(CONTENT_TYPE, kind);
-    let answer = request.body(file.into()).send().await.unwrap();
-    let status = answer.status().as_u16();
-    let text = answer.text().await.unwrap();
+    let response = request.body(file.into()).send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap())
 }
 
 async fn invite(by: &Person, file: &str) -> Value {
-    let (status, answer) = send(by, "/invitations.csv", "text/csv", file).await;
-    assert_eq!(status, 200, "{answer}");
-    answer
+    let (status, response) = send(by, "/invitations.csv", "text/csv", file).await;
+    assert_eq!(status, 200, "{response}");
+    response
 }
 
 /// Line, status and first error of every row.
-fn rows(answer: &Value) -> Vec<(u64, &str, &str)> {
-    let rows = answer["rows"].as_array().unwrap().iter();
+fn rows(response: &Value) -> Vec<(u64, &str, &str)> {
+    let rows = response["rows"].as_array().unwrap().iter();
     rows.map(|row| {
         let fault = row["errors"][0]["detail"].as_str();
         let detail = row["detail"].as_str().unwrap_or_default();
@@ -39,8 +39,8 @@ fn rows(answer: &Value) -> Vec<(u64, &str, &str)> {
     .collect()
 }
 
-fn counts(answer: &Value) -> [u64; 4] {
-    ["created", "already_exists", "rejected", "retry"].map(|c| answer[c].as_u64().unwrap())
+fn counts(response: &Value) -> [u64; 4] {
+    ["created", "already_exists", "rejected", "retry"].map(|c| response[c].as_u64().unwrap())
 }
 
 const PENDING: &str = "This email address already has a pending invitation. Resend that invitation, or revoke it first.";
@@ -63,9 +63,9 @@ vic@blueheron.example,Vic,emperor,,Lind\r\n\
 wim@blueheron.example,Wim,,2020-01-01,Lind\r\n\
 xan@blueheron.example,Xan\r\n\
 yul@blueheron.example,,,,Lind\r\n";
-    let answer = invite(&ruth, file).await;
+    let response = invite(&ruth, file).await;
     assert_eq!(
-        rows(&answer),
+        rows(&response),
         [
             (2, "created", ""),
             (4, "created", ""),
@@ -89,9 +89,9 @@ yul@blueheron.example,,,,Lind\r\n";
             ),
             (11, "rejected", "must not be empty"),
         ],
-        "{answer}"
+        "{response}"
     );
-    assert_eq!(counts(&answer), [2, 1, 6, 0]);
+    assert_eq!(counts(&response), [2, 1, 6, 0]);
     let mail = world.last_mail_to("sam@blueheron.example").await;
     assert!(mail.text.contains("#token="), "{}", mail.text);
     for nothing in ["vic", "wim", "xan", "yul"] {
@@ -110,8 +110,8 @@ yul@blueheron.example,,,,Lind\r\n";
     // Sent again after a correction: already invited rows are reported, the corrected row is
     // invited.
     let mended = file.replace("nobody", "una@blueheron.example");
-    let answer = invite(&ruth, &mended).await;
-    assert_eq!(counts(&answer), [1, 3, 5, 0], "{answer}");
+    let response = invite(&ruth, &mended).await;
+    assert_eq!(counts(&response), [1, 3, 5, 0], "{response}");
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
     let token = link_token(&world.last_mail_to("una@blueheron.example").await);
     let body = World::acceptance(&token, "Una", "una@blueheron.example", "una.lind");
@@ -194,8 +194,8 @@ async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
             "500 rows",
         ),
     ] {
-        let (got, answer) = send(&ruth, "/invitations.csv", kind, file).await;
-        let text = answer.to_string();
+        let (got, response) = send(&ruth, "/invitations.csv", kind, file).await;
+        let text = response.to_string();
         assert!(
             got == status && text.contains(&format!("problem:{problem}\"")) && text.contains(words),
             "{words}: {got} {text}"
@@ -204,22 +204,22 @@ async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 0);
     // On portals that add users in another way, the file goes to the other route, or to none.
     let (helen, _) = world.provider().await;
-    let (status, answer) = send(&helen, "/invitations.csv", "text/csv", good).await;
+    let (status, response) = send(&helen, "/invitations.csv", "text/csv", good).await;
     assert!(
-        status == 409 && answer.to_string().contains("no-invitations"),
-        "{answer}"
+        status == 409 && response.to_string().contains("no-invitations"),
+        "{response}"
     );
-    let (status, answer) = send(&ruth, "/users.csv", "text/csv", good).await;
+    let (status, response) = send(&ruth, "/users.csv", "text/csv", good).await;
     assert!(
-        status == 409 && answer.to_string().contains("as invitations"),
-        "{answer}"
+        status == 409 && response.to_string().contains("as invitations"),
+        "{response}"
     );
     world.register("practice", dental()).await;
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let (status, answer) = send(&omar, "/users.csv", "text/csv", good).await;
+    let (status, response) = send(&omar, "/users.csv", "text/csv", good).await;
     assert!(
-        status == 409 && answer.to_string().contains("one at a time"),
-        "{answer}"
+        status == 409 && response.to_string().contains("one at a time"),
+        "{response}"
     );
 }
 
@@ -231,17 +231,17 @@ async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
         kim@lakeside.example,Kim,Lind,claims eligibility,2027-01-31\n\
         lou@lakeside.example,Lou,Lind,flying,\n\
         mae@lakeside.example,Mae,Lind,,\n";
-    let (status, answer) = send(&helen, "/users.csv", "text/csv", file).await;
-    assert_eq!(status, 200, "{answer}");
+    let (status, response) = send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!(status, 200, "{response}");
     assert_eq!(
-        rows(&answer),
+        rows(&response),
         [
             (2, "created", ""),
             (3, "rejected", "\"flying\" is not available on this portal"),
             (4, "created", "")
         ]
     );
-    let id = answer["rows"][0]["id"].as_str().unwrap();
+    let id = response["rows"][0]["id"].as_str().unwrap();
     let kim = helen.get(&format!("/users/{id}")).await;
     assert_eq!(
         (kim.text_at("/end_date"), &kim.body["services"]),
@@ -258,7 +258,7 @@ async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
     assert_eq!((status, counts(&again)), (200, [0, 2, 1, 0]), "{again}");
     assert_eq!(world.mails_to("mae@lakeside.example").await.len(), 1);
     // After removal, the same file can add them again.
-    let mae = answer["rows"][2]["id"].as_str().unwrap();
+    let mae = response["rows"][2]["id"].as_str().unwrap();
     helen.delete(&format!("/users/{mae}")).await.expect(204);
     let (_, once_more) = send(&helen, "/users.csv", "text/csv", file).await;
     assert_eq!(counts(&once_more), [1, 1, 1, 0], "{once_more}");
@@ -305,9 +305,9 @@ async fn ux_08_an_open_quote_affects_only_its_own_row() {
         vic@blueheron.example,Vic \"Vee\",Lind\n\
         wim@blueheron.example,\"Wim\"x,Lind\n\
         xan@blueheron.example,\"Xan \"\"X\"\"\",Lind\n";
-    let answer = invite(&ruth, file).await;
+    let response = invite(&ruth, file).await;
     assert_eq!(
-        rows(&answer),
+        rows(&response),
         [
             (2, "created", ""),
             (
@@ -330,8 +330,12 @@ async fn ux_08_an_open_quote_affects_only_its_own_row() {
     let file = "email,first_name,last_name\n\
         kim@lakeside.example,\"Kim,Lind\n\
         lou@lakeside.example,Lou,Lind\n";
-    let (status, answer) = send(&helen, "/users.csv", "text/csv", file).await;
-    assert_eq!((status, counts(&answer)), (200, [1, 0, 1, 0]), "{answer}");
+    let (status, response) = send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!(
+        (status, counts(&response)),
+        (200, [1, 0, 1, 0]),
+        "{response}"
+    );
 }
 
 #[tokio::test]
@@ -341,7 +345,7 @@ async fn se_06_a_name_in_a_file_cannot_carry_a_link() {
     let file = "email,first_name,last_name\n\
         sam@blueheron.example,Claim at evil.example,Lind\n\
         tess@blueheron.example,Tess,Lind\n";
-    let answer = invite(&ruth, file).await;
-    assert_eq!(counts(&answer), [1, 0, 1, 0], "{answer}");
+    let response = invite(&ruth, file).await;
+    assert_eq!(counts(&response), [1, 0, 1, 0], "{response}");
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 0);
 }

@@ -282,13 +282,13 @@ async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves
                 .await,
             waiting.delete(&format!("/invitations/{invitation}")).await,
         ];
-        for (i, answer) in tried.into_iter().enumerate() {
-            let answer = answer;
+        for (i, response) in tried.into_iter().enumerate() {
+            let response = response;
             assert_eq!(
-                (answer.status, answer.text_at("/next_step")),
+                (response.status, response.text_at("/next_step")),
                 (403, "await_approval"),
                 "{role}, {i}: {}",
-                answer.text
+                response.text
             );
         }
         let listed = ruth.get(&format!("/users/{id}")).await;

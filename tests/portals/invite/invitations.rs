@@ -52,8 +52,8 @@ async fn ruth_at(world: &World, moment: &str) -> Person {
     world.sign_in("group", "ruth.okafor").await
 }
 
-fn dead(answer: &Response) -> (u16, &str) {
-    (answer.status, answer.problem())
+fn dead(response: &Response) -> (u16, &str) {
+    (response.status, response.problem())
 }
 
 #[tokio::test]

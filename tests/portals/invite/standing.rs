@@ -42,11 +42,11 @@ impl Invited {
     async fn is_worth_nothing(&self) {
         let anyone = self.world.on("group");
         let body = json!({ "token": self.token });
-        for answer in [
+        for response in [
             anyone.post("/invitations/look-up", &body).await,
             self.accepts().await,
         ] {
-            answer
+            response
                 .refused(410, "invitation-revoked")
                 .says("Ask an administrator of the organization to send a new one.");
         }

@@ -21,9 +21,9 @@ async fn signs_in(world: &World, portal: &str, username: &str) -> (Person, Respo
 /// Waits for a time without holding a session, which would end after eight hours.
 async fn at(world: &World, portal: &str, username: &str, moment: &str) -> (u16, String) {
     world.wait_until(moment);
-    let (client, answer) = signs_in(world, portal, username).await;
+    let (client, response) = signs_in(world, portal, username).await;
     let opened = client.get("/entitlements").await;
-    (opened.status, answer.problem().to_owned())
+    (opened.status, response.problem().to_owned())
 }
 
 #[tokio::test]

@@ -165,14 +165,14 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     const DRESSED: &str = "must not be a common password with digits or symbols around it";
     const NAMES: &str = "must not consist mainly of your name, your username, your email address or the name of the portal";
     let world = World::new().await;
-    let fault_of = |answer: &Response| {
-        let errors = answer.body["errors"]
+    let fault_of = |response: &Response| {
+        let errors = response.body["errors"]
             .as_array()
             .cloned()
             .unwrap_or_default();
         let detail = errors.first().map(|e| e["detail"].clone());
         (
-            answer.status,
+            response.status,
             detail.and_then(|d: Value| d.as_str().map(str::to_owned)),
         )
     };
@@ -200,12 +200,12 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
             "/password",
             password,
         );
-        let answer = world.on("group").registers(body).await;
+        let response = world.on("group").registers(body).await;
         if reason == "must contain a digit" {
-            assert_eq!(answer.status, 422, "{password}");
+            assert_eq!(response.status, 422, "{password}");
             continue;
         }
-        assert_eq!(fault_of(&answer), refused(reason), "{password}");
+        assert_eq!(fault_of(&response), refused(reason), "{password}");
     }
     // Not every common word makes a password weak.
     let ruth = world.group_principal().await;
@@ -234,21 +234,21 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
         .await;
     let mut body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
     body["password"] = "Dragon!!77".into();
-    let answer = world.on("group").accepts(body).await;
-    assert_eq!(fault_of(&answer), refused(DRESSED));
+    let response = world.on("group").accepts(body).await;
+    assert_eq!(fault_of(&response), refused(DRESSED));
     let (helen, _) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
     let body = json!({ "username": kim, "registration_code": code, "password": "qwerty123", "hint": hint() });
     let on = world.on("provider");
-    let answer = on.post("/registration-codes/redemption", body).await;
-    assert_eq!(fault_of(&answer), refused(COMMON));
+    let response = on.post("/registration-codes/redemption", body).await;
+    assert_eq!(fault_of(&response), refused(COMMON));
     world
         .register("practice", vestibule_tests::people::dental())
         .await;
     let omar = world.sign_in("practice", "omar.haddad").await;
     let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": "Welcome123" });
-    let answer = omar.post("/users", body).await.expect(422);
-    assert_eq!(answer.fields(), ["initial_password"]);
+    let response = omar.post("/users", body).await.expect(422);
+    assert_eq!(response.fields(), ["initial_password"]);
     world.last_mail_to("omar@riverbend.example").await;
     let forgot = json!({ "username": "omar.haddad" });
     world
@@ -263,20 +263,24 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     let token = link_token(&mail);
     let body = |new: &str| json!({ "token": token, "new_password": new });
     let on = world.on("practice");
-    let answer = on
+    let response = on
         .post("/password-resets/redemption", body("Sunshine2026!"))
         .await;
-    assert_eq!(fault_of(&answer), refused(DRESSED));
-    let answer = on
+    assert_eq!(fault_of(&response), refused(DRESSED));
+    let response = on
         .post("/password-resets/redemption", body("Omar-Haddad-58"))
         .await;
-    assert_eq!(fault_of(&answer), refused(NAMES), "only after verification");
-    let answer = on
+    assert_eq!(
+        fault_of(&response),
+        refused(NAMES),
+        "only after verification"
+    );
+    let response = on
         .post("/password-resets/redemption", body("Fresh-Kettle-91!"))
         .await;
     assert_eq!(
-        answer.status, 200,
+        response.status, 200,
         "and the link was not used up: {}",
-        answer.text
+        response.text
     );
 }

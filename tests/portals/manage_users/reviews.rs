@@ -97,7 +97,7 @@ async fn begin(by: &Person) -> Response {
     by.post("/access-reviews", json!({})).await
 }
 
-async fn answer(by: &Person, id: &str, given: &str) -> Response {
+async fn response(by: &Person, id: &str, given: &str) -> Response {
     let path = format!("/access-reviews/current/users/{id}");
     by.put(&path, json!({ "decision": given })).await
 }
@@ -128,8 +128,8 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         }
     }
     // Everyone except the provider, who is responsible for the practice.
-    let names = |status: Vec<(String, String, String)>, answer: &str| -> Vec<String> {
-        let of = status.into_iter().filter(|(_, a, _)| a == answer);
+    let names = |status: Vec<(String, String, String)>, response: &str| -> Vec<String> {
+        let of = status.into_iter().filter(|(_, a, _)| a == response);
         of.map(|(name, _, _)| name).collect()
     };
     assert_eq!(
@@ -146,14 +146,14 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     // Users who join later aren't included.
     practice.world.pass(SignedDuration::from_secs(60));
     let late = add(&practice.omar, "vera", "user").await;
-    answer(mona, &late, "confirmed")
+    response(mona, &late, "confirmed")
         .await
         .refused(409, "not-in-review");
-    answer(mona, &late, "removed")
+    response(mona, &late, "removed")
         .await
         .refused(409, "not-in-review");
 
-    let confirmed = answer(mona, sam, "confirmed").await;
+    let confirmed = response(mona, sam, "confirmed").await;
     assert_eq!(
         (
             confirmed.status,
@@ -171,7 +171,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         confirmed.text
     );
     // Removed in the review or otherwise, the result is the same.
-    let removed = answer(mick, tess, "removed")
+    let removed = response(mick, tess, "removed")
         .await
         .expect(200)
         .has("/decision", "removed");
@@ -181,12 +181,12 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         .await
         .expect(404);
     mona.delete(&format!("/users/{uma}")).await.expect(204);
-    let again = answer(mick, tess, "removed").await;
+    let again = response(mick, tess, "removed").await;
     assert_eq!(again.text, removed.text, "the same again changes nothing");
 
     let (mona_id, mick_id) = (mona.id().await, mick.id().await);
-    let entry = |name: &str, answer: &str, by: &str| {
-        (format!("{name}.lind"), answer.to_owned(), by.to_owned())
+    let entry = |name: &str, response: &str, by: &str| {
+        (format!("{name}.lind"), response.to_owned(), by.to_owned())
     };
     assert_eq!(
         practice.status().await,
@@ -235,10 +235,10 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
     begin(mona).await.expect(201);
     let (mona_id, omar_id) = (mona.id().await, practice.omar.id().await);
     for given in ["confirmed", "removed"] {
-        answer(mona, &mona_id, given)
+        response(mona, &mona_id, given)
             .await
             .refused(409, "self-action-forbidden");
-        let refused = answer(mona, &omar_id, given).await;
+        let refused = response(mona, &omar_id, given).await;
         assert!(
             [(403, "not-allowed"), (409, "not-in-review")]
                 .contains(&(refused.status, refused.problem())),
@@ -247,8 +247,8 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
         );
     }
     // A manager can be confirmed by another, but only deleted by the help desk (EX-12).
-    answer(mick, &mona_id, "confirmed").await.expect(200);
-    answer(mick, &mona_id, "removed")
+    response(mick, &mona_id, "confirmed").await.expect(200);
+    response(mick, &mona_id, "removed")
         .await
         .refused(403, "not-allowed");
 
@@ -256,11 +256,11 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
     for refused in [
         begin(&sam).await,
         sam.get("/access-reviews/current").await,
-        answer(&sam, &practice.staff[1], "confirmed").await,
+        response(&sam, &practice.staff[1], "confirmed").await,
     ] {
         assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
     }
-    answer(mona, &practice.staff[0], "perhaps")
+    response(mona, &practice.staff[0], "perhaps")
         .await
         .invalid("decision");
 }
@@ -271,7 +271,7 @@ async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
     let mona = &practice.managers[0];
     begin(mona).await.expect(201);
     let sam = &practice.staff[0];
-    answer(mona, sam, "confirmed").await.expect(200);
+    response(mona, sam, "confirmed").await.expect(200);
     begin(mona).await.refused(409, "review-running");
 
     // The last day ends at midnight in Chicago.
@@ -303,8 +303,8 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
     assert!(begun.iter().all(|a| [201, 409].contains(&a.status)));
 
     let (one, other) = join(
-        answer(mona, sam, "confirmed"),
-        answer(mick, sam, "confirmed"),
+        response(mona, sam, "confirmed"),
+        response(mick, sam, "confirmed"),
     )
     .await;
     assert_eq!((one.status, other.status), (200, 200));
@@ -312,8 +312,11 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
     assert_eq!(invariants(&practice.world).await.done("confirm_access"), 1);
 
     for id in [tess, uma] {
-        let (confirmed, removed) =
-            join(answer(mona, id, "confirmed"), answer(mick, id, "removed")).await;
+        let (confirmed, removed) = join(
+            response(mona, id, "confirmed"),
+            response(mick, id, "removed"),
+        )
+        .await;
         assert_eq!(removed.status, 200, "{}", removed.text);
         assert!([200, 404].contains(&confirmed.status), "{}", confirmed.text);
     }
@@ -342,11 +345,11 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
             // The calls read the session, read the target, write, and read the result.
             for (n, id) in practice.staff.iter().enumerate() {
                 faults.arm(n, fault);
-                let first = answer(mona, id, given).await;
+                let first = response(mona, id, given).await;
                 let (_, suffered) = faults.disarm();
                 let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
                 assert!([200, 503].contains(&first.status), "{what}");
-                let again = answer(mona, id, given).await;
+                let again = response(mona, id, given).await;
                 assert_eq!(
                     (again.status, again.text_at("/decision")),
                     (200, given),
@@ -451,8 +454,8 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     // Two and a half weeks before the due date, sam is confirmed and uma removed.
     let mona = world.sign_in("practice", "mona.lind").await;
     let [sam, tess, uma] = &practice.staff;
-    answer(&mona, sam, "confirmed").await.expect(200);
-    answer(&mona, uma, "removed").await.expect(200);
+    response(&mona, sam, "confirmed").await.expect(200);
+    response(&mona, uma, "removed").await.expect(200);
 
     let chased = |day: &str| (day.to_owned(), 0, 1);
     // Until the day after the due date, and then weekly.
@@ -490,11 +493,11 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     // Late decisions count and complete it.
     let mick = world.sign_in("practice", "mick.lind").await;
     let mona = world.sign_in("practice", "mona.lind").await;
-    answer(&mona, tess, "confirmed").await.expect(200);
-    answer(&mona, &mick.id().await, "confirmed")
+    response(&mona, tess, "confirmed").await.expect(200);
+    response(&mona, &mick.id().await, "confirmed")
         .await
         .expect(200);
-    answer(&mick, &mona.id().await, "confirmed")
+    response(&mick, &mona.id().await, "confirmed")
         .await
         .expect(200);
     let before = mails_about_reviews(world, MONA).await.len();

@@ -379,8 +379,8 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
     // A browser frontend on another origin can read the location of the next part.
     let request = dana.request(Method::GET, "/users.csv?limit=1");
     let request = request.header("origin", "https://producers.harborlight.example");
-    let answer = Response::to(request).await;
-    let exposed = answer.headers["access-control-expose-headers"].to_str();
+    let response = Response::to(request).await;
+    let exposed = response.headers["access-control-expose-headers"].to_str();
     assert!(exposed.unwrap().split(',').any(|h| h.trim() == "link"));
 
     // Each part is an access to the list, and on the trail.
@@ -399,8 +399,8 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
     let otto = world.sign_in("employer", "otto.maple").await;
     for cursor in &cursors {
         let path = format!("/users.csv?cursor={cursor}");
-        let answer = otto.get(&path).await.expect(200);
-        assert!(!answer.text.contains("lind"), "{}", answer.text);
+        let response = otto.get(&path).await.expect(200);
+        assert!(!response.text.contains("lind"), "{}", response.text);
     }
     for (query, field) in [
         ("cursor=AAAA", "cursor"),

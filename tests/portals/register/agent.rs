@@ -338,18 +338,18 @@ async fn agreements_on_file(world: &World, who: &Value, agreements: &str) {
 async fn protected(client: &Person) -> Vec<(u16, String)> {
     let mut answers = Vec::new();
     for path in ["/entitlements", "/users", "/invitations"] {
-        let answer = client.get(path).await;
-        answers.push((answer.status, answer.text_at("/next_step").to_owned()));
+        let response = client.get(path).await;
+        answers.push((response.status, response.text_at("/next_step").to_owned()));
     }
     let person = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@example.com" });
-    let answer = client.post("/invitations", person).await;
+    let response = client.post("/invitations", person).await;
     // An invitation can be sent only once; what matters here is whether access is allowed.
-    let status = if matches!(answer.status, 201 | 409) {
+    let status = if matches!(response.status, 201 | 409) {
         200
     } else {
-        answer.status
+        response.status
     };
-    answers.push((status, answer.text_at("/next_step").to_owned()));
+    answers.push((status, response.text_at("/next_step").to_owned()));
     answers
 }
 
@@ -429,8 +429,8 @@ async fn ag_11_what_the_plan_no_longer_has_on_file_closes_the_door_again() {
         ("another_agreement=2026-01", 403),
     ] {
         agreements_on_file(&world, &who, on_file).await;
-        let answer = client.get("/entitlements").await;
-        assert_eq!(answer.status, status, "on file: {on_file:?}");
+        let response = client.get("/entitlements").await;
+        assert_eq!(response.status, status, "on file: {on_file:?}");
     }
 }
 

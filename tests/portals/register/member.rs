@@ -101,32 +101,32 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         ("date_of_birth", "0979-04-12", date),
     ];
     for (field, entered, why) in malformed {
-        let answer = world
+        let response = world
             .on("member")
             .registers(with(member(), &format!("/verification/{field}"), entered))
             .await;
         assert_eq!(
-            fault(&answer),
+            fault(&response),
             (422, format!("verification.{field}").as_str(), why),
             "{entered:?}"
         );
     }
     for field in ["enrollee_id", "subscriber_last_name", "date_of_birth"] {
-        let answer = world
+        let response = world
             .on("member")
             .registers(without(member(), &format!("/verification/{field}")))
             .await;
         assert_eq!(
-            fault(&answer),
+            fault(&response),
             (422, format!("verification.{field}").as_str(), "is required")
         );
     }
-    let answer = world
+    let response = world
         .on("member")
         .registers(with(member(), "/verification/ssn_last4", "4821"))
         .await;
     assert_eq!(
-        fault(&answer),
+        fault(&response),
         (
             422,
             "verification.ssn_last4",
@@ -148,16 +148,16 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
     ];
     let mut refusals = Vec::new();
     for verification in wrong {
-        let answer = world
+        let response = world
             .on("member")
             .registers(with(member(), "/verification", verification.clone()))
             .await;
         assert_eq!(
-            (answer.status, answer.problem()),
+            (response.status, response.problem()),
             (403, "registration-refused"),
             "{verification}"
         );
-        refusals.push(answer.text.clone());
+        refusals.push(response.text.clone());
         world.pass(HOUR);
     }
     refusals.dedup();
@@ -201,17 +201,17 @@ async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has
         (".maria7", letters),
         ("mаria.alvarez", letters), // with a Cyrillic а
     ] {
-        let answer = world
+        let response = world
             .on("member")
             .registers(with(member(), "/username", name))
             .await;
-        assert_eq!(fault(&answer), (422, "username", why), "{name:?}");
+        assert_eq!(fault(&response), (422, "username", why), "{name:?}");
     }
-    let answer = world
+    let response = world
         .on("member")
         .registers(without(member(), "/username"))
         .await;
-    assert_eq!(fault(&answer), (422, "username", "is required"));
+    assert_eq!(fault(&response), (422, "username", "is required"));
 
     world
         .on("member")
@@ -220,17 +220,17 @@ async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has
         .expect(201)
         .has("/username", "Maria77");
     for taken in ["Maria77", "maria77", "MARIA77", "mArIa77"] {
-        let answer = world
+        let response = world
             .on("member")
             .registers(with(thomas(), "/username", taken))
             .await;
         assert_eq!(
-            (answer.status, answer.problem()),
+            (response.status, response.problem()),
             (409, "already-taken"),
             "{taken}"
         );
         assert_eq!(
-            fault(&answer),
+            fault(&response),
             (409, "username", "is already taken; choose another one"),
             "{taken}"
         );
@@ -288,22 +288,22 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
     ];
     for (password, why) in refused {
         let body = with(with(member(), "/username", name), "/password", password);
-        let answer = world.on("member").registers(body).await;
-        assert_eq!(fault(&answer), (422, "password", why), "{password:?}");
+        let response = world.on("member").registers(body).await;
+        assert_eq!(fault(&response), (422, "password", why), "{password:?}");
     }
-    let answer = world
+    let response = world
         .on("member")
         .registers(with(member(), "/password", "x1".repeat(65)))
         .await;
     assert_eq!(
-        fault(&answer),
+        fault(&response),
         (422, "password", "must be at most 128 characters long")
     );
-    let answer = world
+    let response = world
         .on("member")
         .registers(without(member(), "/password"))
         .await;
-    assert_eq!(fault(&answer), (422, "password", "is required"));
+    assert_eq!(fault(&response), (422, "password", "is required"));
 
     // Another person's username, or a text that only resembles a forbidden one, is allowed.
     let body = with(with(member(), "/username", name), "/password", "wq7rtx");
@@ -323,14 +323,14 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
     ];
     for password in accepted {
         let body = json!({ "current_password": current, "new_password": password });
-        let answer = maria.put("/sessions/current/password", &body).await;
-        assert_eq!(answer.status, 200, "{password:?}: {}", answer.text);
+        let response = maria.put("/sessions/current/password", &body).await;
+        assert_eq!(response.status, 200, "{password:?}: {}", response.text);
         password.clone_into(&mut current);
     }
     // The rules for changing a password are those at registration.
     let body = json!({ "current_password": current, "new_password": "5h1tface" });
-    let answer = maria.put("/sessions/current/password", &body).await;
-    assert_eq!(fault(&answer), (422, "new_password", obscene));
+    let response = maria.put("/sessions/current/password", &body).await;
+    assert_eq!(fault(&response), (422, "new_password", obscene));
 }
 
 #[tokio::test]
@@ -403,11 +403,11 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
         ),
     ];
     for (given, expected) in faults {
-        let answer = world
+        let response = world
             .on("member")
             .registers(with(member(), "/security_answers", given.clone()))
             .await;
-        let errors = answer.body["errors"]
+        let errors = response.body["errors"]
             .as_array()
             .cloned()
             .unwrap_or_default();
@@ -416,16 +416,16 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
             .map(|e| (e["field"].as_str().unwrap(), e["detail"].as_str().unwrap()))
             .collect();
         assert_eq!(
-            (answer.status, found.as_slice()),
+            (response.status, found.as_slice()),
             (422, expected),
             "{given}"
         );
     }
-    let answer = world
+    let response = world
         .on("member")
         .registers(without(member(), "/security_answers"))
         .await;
-    assert_eq!(fault(&answer), (422, "security_answers", three));
+    assert_eq!(fault(&response), (422, "security_answers", three));
 
     world
         .on("member")
@@ -434,8 +434,8 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
         .expect(201);
     // Nobody can read the answers, not even in the tables.
     let dump = world.dump().await.join("\n").to_lowercase();
-    for answer in ["maple street", "maplestreet", "biscuit", "geneva"] {
-        assert!(!dump.contains(answer), "{answer}");
+    for response in ["maple street", "maplestreet", "biscuit", "geneva"] {
+        assert!(!dump.contains(response), "{response}");
     }
 }
 
@@ -471,13 +471,13 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
         ),
     ];
     for (body, address, greeting) in &family {
-        let answer = world.register("member", body.clone()).await;
+        let response = world.register("member", body.clone()).await;
         let letter = world.last_letter().await;
         assert!(
             letter.contains(address) && letter.contains(greeting),
             "{letter}"
         );
-        let person = world.sign_in("member", answer.text_at("/username")).await;
+        let person = world.sign_in("member", response.text_at("/username")).await;
         person.enters_pin(&pin_in(&letter, 6)).await.expect(200);
         world.pass(HOUR);
     }
@@ -502,8 +502,8 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
             "/email",
             "second@example.com",
         );
-        let answer = world.on("member").registers(again).await;
-        assert_eq!((answer.status, &answer.text), (403, &refusal.text));
+        let response = world.on("member").registers(again).await;
+        assert_eq!((response.status, &response.text), (403, &refusal.text));
         world.pass(HOUR);
     }
     // A person who is neither twin isn't found, nor is one with Diego's date of birth and their own
@@ -512,8 +512,8 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
         twin("Emma"),
         with(lucia(), "/verification/subscriber_last_name", "Moreno"),
     ] {
-        let answer = world.on("member").registers(nobody).await;
-        assert_eq!((answer.status, &answer.text), (403, &refusal.text));
+        let response = world.on("member").registers(nobody).await;
+        assert_eq!((response.status, &response.text), (403, &refusal.text));
     }
     assert_eq!(world.letters().await.len(), 5);
 }

@@ -190,10 +190,10 @@ async fn organization_id(client: &Person, name: &str) -> String {
 
 /// The step that blocks the caller's access; empty if none does.
 async fn step(client: &Person) -> String {
-    let answer = client.get("/entitlements").await;
-    match answer.status {
+    let response = client.get("/entitlements").await;
+    match response.status {
         200 => String::new(),
-        _ => answer.text_at("/next_step").to_owned(),
+        _ => response.text_at("/next_step").to_owned(),
     }
 }
 
@@ -227,16 +227,16 @@ async fn bl_01_one_login_works_for_several_organizations() {
     ] {
         attach(&helen, &body).await.invalid(field);
     }
-    let answer = attach(&helen, &riverbend).await;
+    let response = attach(&helen, &riverbend).await;
     assert_eq!(
         (
-            answer.status,
-            answer.text_at("/next_step"),
-            &answer.headers["location"]
+            response.status,
+            response.text_at("/next_step"),
+            &response.headers["location"]
         ),
         (201, "enter_pin", &"/provider/me".parse().unwrap()),
         "{}",
-        answer.text
+        response.text
     );
     let mail = world.last_mail_to("helen@lakeside.example").await;
     insta::assert_snapshot!("bl_01_further_organization", shown(&mail, &[]));
@@ -260,7 +260,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
     // The other organization has its own PIN, which doesn't block access to the first.
     let (lakeside, second) = (
         organization_id(&helen, "Lakeside Family Medicine").await,
-        answer.text_at("/organization_id").to_owned(),
+        response.text_at("/organization_id").to_owned(),
     );
     let chosen = choose(&helen, &second)
         .await
@@ -312,7 +312,13 @@ async fn bl_01_one_login_works_for_several_organizations() {
     let repeated = attach(&helen, &riverbend).await.expect(201);
     assert_eq!(repeated.text_at("/organization_id"), second);
     let all = invariants(&world).await;
-    assert_eq!((all.accounts.len(), all.done("register_further")), (1, 1));
+    assert_eq!(
+        (
+            all.accounts.len(),
+            all.done("register_additional_organization")
+        ),
+        (1, 1)
+    );
     assert_eq!(world.letters().await.len(), 2);
 }
 
@@ -324,12 +330,12 @@ async fn bl_01_signing_power_is_stated_for_each_organization() {
     attach(&ruth, &body)
         .await
         .invalid("attests_signing_authority");
-    let answer = attach(&ruth, &with(body, "/attests_signing_authority", true)).await;
+    let response = attach(&ruth, &with(body, "/attests_signing_authority", true)).await;
     assert_eq!(
-        (answer.status, &answer.body["notices"]),
+        (response.status, &response.body["notices"]),
         (201, &json!(["invite_backup"])),
         "{}",
-        answer.text
+        response.text
     );
 }
 
@@ -476,7 +482,13 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
     world.on("practice").registers(&elsewhere).await.expect(429);
     assert_eq!(belongs_to(&mona).await, ["LAKESIDE FAMILY MEDICINE"]);
     let all = invariants(&world).await;
-    assert_eq!((all.accounts.len(), all.done("register_further")), (2, 0));
+    assert_eq!(
+        (
+            all.accounts.len(),
+            all.done("register_additional_organization")
+        ),
+        (2, 0)
+    );
 }
 
 #[tokio::test]
@@ -578,7 +590,10 @@ async fn bl_01_one_record_is_attached_once_however_many_ask_at_once() {
     );
     let all = invariants(&world).await;
     assert_eq!(
-        (all.organizations.len(), all.done("register_further")),
+        (
+            all.organizations.len(),
+            all.done("register_additional_organization")
+        ),
         (3, 1)
     );
 }
@@ -865,12 +880,12 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
         accept(&mona, "office_manager_terms", "2026-10"),
     )
     .await;
-    for answer in [&a, &b] {
+    for response in [&a, &b] {
         assert_eq!(
-            (answer.status, answer.text_at("/entitlements/role")),
+            (response.status, response.text_at("/entitlements/role")),
             (200, "administrator"),
             "{}",
-            answer.text
+            response.text
         );
     }
     assert_eq!(step(&mona).await, "");
@@ -917,10 +932,10 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
 
 /// The ids on a page of agents, and the cursor of the next.
 async fn agents(client: &Person, query: &str) -> (Vec<String>, Option<String>) {
-    let answer = client.get(&format!("/agents{query}")).await.expect(200);
-    let items = answer.items();
+    let response = client.get(&format!("/agents{query}")).await.expect(200);
+    let items = response.items();
     let ids = items.iter().map(|a| text(a, "/agent_id").to_owned());
-    let next = answer.body["next_cursor"].as_str().map(str::to_owned);
+    let next = response.body["next_cursor"].as_str().map(str::to_owned);
     (ids.collect(), next)
 }
 

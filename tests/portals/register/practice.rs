@@ -277,8 +277,8 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
         ),
     ];
     for (body, field, why) in faults {
-        let answer = world.on("practice").registers(body).await;
-        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+        let response = world.on("practice").registers(body).await;
+        assert_eq!(fault(&response), (422, field, why), "{}", response.text);
     }
     for (id, tax_id, name) in [
         ("PV30002", "004567890", "Riverbend Dental"),
@@ -365,8 +365,8 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         ),
     ];
     for (body, field, why) in faults {
-        let answer = manager.post("/users", body).await;
-        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+        let response = manager.post("/users", body).await;
+        assert_eq!(fault(&response), (422, field, why), "{}", response.text);
     }
     let added = manager.post("/users", staff("Sam")).await.expect(201);
     // Each user needs their own username (EX-01) and email address (EX-08).
@@ -377,9 +377,9 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             "email",
         ),
     ] {
-        let answer = manager.post("/users", body).await;
+        let response = manager.post("/users", body).await;
         assert_eq!(
-            (answer.status, answer.problem(), answer.fields()),
+            (response.status, response.problem(), response.fields()),
             (409, "already-taken", vec![field])
         );
     }
@@ -439,8 +439,8 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         ),
     ];
     for (current, new, field, why) in faults {
-        let answer = change_password(&sam, current, new).await;
-        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+        let response = change_password(&sam, current, new).await;
+        assert_eq!(fault(&response), (422, field, why), "{}", response.text);
         sam.get("/entitlements").await.expect(403);
     }
 

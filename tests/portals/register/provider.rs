@@ -33,8 +33,10 @@ async fn active(world: &World, body: Value) -> Person {
 
 /// Registers a person and signs them in.
 pub async fn pending(world: &World, body: Value) -> Person {
-    let answer = world.register("provider", body).await;
-    world.sign_in("provider", answer.text_at("/username")).await
+    let response = world.register("provider", body).await;
+    world
+        .sign_in("provider", response.text_at("/username"))
+        .await
 }
 
 pub fn redemption(username: &str, code: &str) -> Value {
@@ -177,8 +179,8 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     ];
     for _ in 0..2 {
         for (body, field, why) in &faults {
-            let answer = redeem(&world, body.clone()).await;
-            assert_eq!(fault(&answer), (422, *field, *why), "{}", answer.text);
+            let response = redeem(&world, body.clone()).await;
+            assert_eq!(fault(&response), (422, *field, *why), "{}", response.text);
         }
     }
 
@@ -258,13 +260,13 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
         .iter()
         .enumerate()
         {
-            let answer = redeem(&world, redemption(name, code)).await;
+            let response = redeem(&world, redemption(name, code)).await;
             assert_eq!(
-                (answer.status, answer.text_at("/detail")),
+                (response.status, response.text_at("/detail")),
                 *expected,
                 "{name}, try {n}"
             );
-            read.push(answer.text.clone());
+            read.push(response.text.clone());
         }
         answers.insert(read);
     }
@@ -330,20 +332,20 @@ async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
             mail.text
         );
         world.wait_until(moment);
-        let answer = redeem(&world, redemption(&sam, &code)).await;
+        let response = redeem(&world, redemption(&sam, &code)).await;
         assert_eq!(
-            (answer.status, answer.problem()),
+            (response.status, response.problem()),
             expected,
             "{}",
-            answer.text
+            response.text
         );
-        if answer.status == 410 {
+        if response.status == 410 {
             assert!(
-                answer
+                response
                     .text_at("/detail")
                     .starts_with("This code has expired. To get a new code, ask an administrator"),
                 "{}",
-                answer.text
+                response.text
             );
             // A wrong code is only wrong; only its owner learns that it has expired.
             assert_eq!(
@@ -564,9 +566,9 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
                 ),
             }
             for id in &others {
-                let answer = ask(id).await;
+                let response = ask(id).await;
                 assert_eq!(
-                    (answer.status, &answer.text),
+                    (response.status, &response.text),
                     (expected.status, &expected.text),
                     "{who}, {method} {route}"
                 );
@@ -597,9 +599,9 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
         .text_at("/token")
         .to_owned();
     for portal in ["group", "practice", "member", "agent"] {
-        let answer = world.on(portal).with_token(&token).get("/users").await;
+        let response = world.on(portal).with_token(&token).get("/users").await;
         assert_eq!(
-            (answer.status, answer.problem()),
+            (response.status, response.problem()),
             (401, "not-signed-in"),
             "{portal}"
         );
@@ -644,9 +646,9 @@ async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
                 "{method} {route}"
             );
             for id in &known {
-                let answer = ask(id).await;
+                let response = ask(id).await;
                 assert_eq!(
-                    (answer.status, &answer.text),
+                    (response.status, &response.text),
                     (expected.status, &expected.text),
                     "{method} {route}"
                 );
@@ -671,9 +673,9 @@ async fn bl_17_a_session_is_ended_by_its_owner_alone() {
     let id = sessions.text_at("/items/0/id").to_owned();
     for client in [&helen, &ruth, &maria] {
         let unknown = end(client, NOBODY).await;
-        let answer = end(client, &id).await;
+        let response = end(client, &id).await;
         let unknown = unknown.refused(404, "not-found");
-        assert_eq!((answer.status, &answer.text), (404, &unknown.text));
+        assert_eq!((response.status, &response.text), (404, &unknown.text));
     }
     assert_eq!(sam.get("/sessions").await.body, sessions.body);
     end(&sam, &id).await.expect(204);

@@ -69,8 +69,8 @@ impl Intrusion {
             ("/email-change-cancellations", &self.cancellation),
         ];
         for (path, token) in unusable {
-            let answer = anyone.post(path, json!({ "token": token })).await;
-            let found = (answer.status, answer.problem());
+            let response = anyone.post(path, json!({ "token": token })).await;
+            let found = (response.status, response.problem());
             assert_eq!(found, (410, "email-link-unusable"), "{recovery}: {path}");
         }
         let found = self
@@ -94,8 +94,8 @@ impl Intrusion {
 
     /// Asserts the same of the reset link that was requested before.
     async fn the_earlier_link_is_dead(&self, recovery: &str) {
-        let answer = redeems(&self.world, &self.reset, "Slate-Garden-19!").await;
-        let found = (answer.status, answer.problem());
+        let response = redeems(&self.world, &self.reset, "Slate-Garden-19!").await;
+        let found = (response.status, response.problem());
         assert_eq!(found, (403, "recovery-refused"), "{recovery}");
     }
 }

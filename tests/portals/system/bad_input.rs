@@ -594,33 +594,37 @@ async fn reset_token(world: &World, portal: &str, username: &str, address: &str)
 }
 
 /// Asserts that the response is a small problem with a client error status.
-fn problem(answer: &Response, what: &str) {
+fn problem(response: &Response, what: &str) {
     assert!(
-        (400..500).contains(&answer.status),
+        (400..500).contains(&response.status),
         "{what}: {} {}",
-        answer.status,
-        answer.text
+        response.status,
+        response.text
     );
     assert_eq!(
-        answer.headers["content-type"], "application/problem+json",
+        response.headers["content-type"], "application/problem+json",
         "{what}"
     );
-    assert_eq!(answer.body["status"], answer.status, "{what}");
+    assert_eq!(response.body["status"], response.status, "{what}");
     assert!(
-        answer.text.len() < SMALL,
+        response.text.len() < SMALL,
         "{what}: the response has {} bytes",
-        answer.text.len()
+        response.text.len()
     );
 }
 
 /// Asserts that the response is a problem that names the field, or a list that contains it.
-fn names(answer: &Response, field: &str, what: &str) {
-    problem(answer, what);
-    let named = answer
+fn names(response: &Response, field: &str, what: &str) {
+    problem(response, what);
+    let named = response
         .fields()
         .iter()
         .any(|f| *f == field || field.starts_with(&format!("{f}[")));
-    assert!(named, "{what}: {field} is named, not {:?}", answer.fields());
+    assert!(
+        named,
+        "{what}: {field} is named, not {:?}",
+        response.fields()
+    );
 }
 
 /// A field of a request: its JSON pointer, its name in problems, and its schema.

@@ -53,11 +53,11 @@ impl Bill {
     ) -> Response {
         self.meter.read();
         let body = Some(&body).filter(|b| !b.is_null());
-        let answer = by.send(method, path, body).await;
+        let response = by.send(method, path, body).await;
         let cost = self.meter.read();
-        assert_eq!(answer.status, expected, "{flow}: {}", answer.text);
+        assert_eq!(response.status, expected, "{flow}: {}", response.text);
         self.lines.push((flow.to_owned(), cost));
-        answer
+        response
     }
 
     async fn post(
@@ -86,10 +86,15 @@ impl Bill {
         let request = by
             .request(Method::POST, path)
             .header("content-type", "text/csv");
-        let answer = Response::to(request.body(file)).await;
+        let response = Response::to(request.body(file)).await;
         let cost = self.meter.read();
-        let rows = ["created", "already_exists"].map(|c| answer.body[c].as_u64().unwrap_or(0));
-        assert_eq!(rows[0] + rows[1], people as u64, "{flow}: {}", answer.text);
+        let rows = ["created", "already_exists"].map(|c| response.body[c].as_u64().unwrap_or(0));
+        assert_eq!(
+            rows[0] + rows[1],
+            people as u64,
+            "{flow}: {}",
+            response.text
+        );
         self.lines.push((flow.to_owned(), cost));
     }
 
@@ -993,11 +998,11 @@ async fn reviewing(bill: &mut Bill) {
     bill.get("show a review", &omar, "/access-reviews/current")
         .await;
     let path = format!("/access-reviews/current/users/{}", ann.text_at("/id"));
-    for (flow, answer) in [
+    for (flow, response) in [
         ("confirm in a review", "confirmed"),
         ("remove in a review", "removed"),
     ] {
-        let body = json!({ "decision": answer });
+        let body = json!({ "decision": response });
         bill.request(flow, &omar, (Method::PUT, &path), body, 200)
             .await;
     }

@@ -190,9 +190,9 @@ fn pilot() -> Value {
 }
 
 async fn sign_in(world: &World, username: &str, password: &str) -> (Person, String) {
-    let (client, answer) = world.on("island-desk").sign_in(username, password).await;
-    let answer = answer.expect(201);
-    (client, answer.text_at("/next_step").to_owned())
+    let (client, response) = world.on("island-desk").sign_in(username, password).await;
+    let response = response.expect(201);
+    (client, response.text_at("/next_step").to_owned())
 }
 
 #[tokio::test]
@@ -571,10 +571,10 @@ async fn an_invalid_policy_makes_only_its_portal_unavailable() {
             .await
     };
     for _ in 0..2 {
-        let answer = sign_in("member", "maria.alvarez")
+        let response = sign_in("member", "maria.alvarez")
             .await
             .refused(503, "unavailable");
-        assert!(!answer.text.contains("time_zone"), "that is for the log");
+        assert!(!response.text.contains("time_zone"), "that is for the log");
         sign_in("group", "ruth.okafor").await.expect(201);
     }
     let swept = world.instance.schedule().await.unwrap();

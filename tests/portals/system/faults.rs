@@ -54,21 +54,21 @@ async fn whatever_fails(
             let run = async || journey.by.post(&journey.path, journey.body.clone()).await;
 
             faults.arm(n, fault);
-            let answer = run().await;
+            let response = run().await;
             let (calls, suffered) = faults.disarm();
             let what = format!(
                 "{fault:?} of call {n}, {suffered:?}: {} {}",
-                answer.status, answer.text
+                response.status, response.text
             );
-            let done = (200..300).contains(&answer.status);
+            let done = (200..300).contains(&response.status);
             match (fault, suffered) {
                 (Fault::Unsent | Fault::AnswerLost, Some(_)) => {
                     assert_eq!(
-                        (answer.status, answer.problem()),
+                        (response.status, response.problem()),
                         (503, "unavailable"),
                         "{what}"
                     );
-                    assert!(answer.headers.contains_key("retry-after"), "{what}");
+                    assert!(response.headers.contains_key("retry-after"), "{what}");
                 }
                 // Callers do not notice what the SDK or the store can retry.
                 (Fault::Repeated | Fault::Collides, _) | (_, None) => assert!(done, "{what}"),
@@ -77,7 +77,7 @@ async fn whatever_fails(
             let again = if suffered.is_some() {
                 run().await
             } else {
-                answer
+                response
             };
             assert!(
                 (200..300).contains(&again.status),
@@ -204,10 +204,10 @@ async fn a_provider_registers_whatever_fails() {
                 }
             })
         },
-        |world, answer| {
+        |world, response| {
             Box::pin(async move {
                 // The system generated the username, and the second response contains that of the first.
-                signs_in(world, "provider", answer.text_at("/username")).await;
+                signs_in(world, "provider", response.text_at("/username")).await;
                 assert_eq!(subjects(world, "helen@lakeside.example").await.len(), 1);
                 assert_eq!(world.letters().await.len(), 1);
                 let all = Contents::of(world).await;
@@ -250,9 +250,9 @@ async fn a_further_organization_is_registered_whatever_fails() {
                 }
             })
         },
-        |world, answer| {
+        |world, response| {
             Box::pin(async move {
-                assert_eq!(answer.text_at("/next_step"), "enter_pin");
+                assert_eq!(response.text_at("/next_step"), "enter_pin");
                 // The welcome, and the news; a letter for each organization.
                 assert_eq!(subjects(world, "helen@lakeside.example").await.len(), 2);
                 assert_eq!(world.letters().await.len(), 2);
@@ -261,7 +261,7 @@ async fn a_further_organization_is_registered_whatever_fails() {
                     (
                         all.accounts.len(),
                         all.organizations.len(),
-                        all.done("register_further")
+                        all.done("register_additional_organization")
                     ),
                     (1, 2, 1)
                 );
@@ -320,9 +320,13 @@ async fn a_pin_is_entered_whatever_fails() {
                 }
             })
         },
-        |world, answer| {
+        |world, response| {
             Box::pin(async move {
-                assert!(answer.body.get("entitlements").is_some(), "{}", answer.text);
+                assert!(
+                    response.body.get("entitlements").is_some(),
+                    "{}",
+                    response.text
+                );
                 let maria = signs_in(world, "member", "maria.alvarez").await;
                 maria.get("/entitlements").await.expect(200);
                 assert_eq!(world.letters().await.len(), 1);
@@ -387,9 +391,9 @@ async fn a_registration_code_is_redeemed_whatever_fails() {
                 Journey { by: world.on("provider"), path: "/registration-codes/redemption".into(), body }
             })
         },
-        |world, answer| {
+        |world, response| {
             Box::pin(async move {
-                let sam = signs_in(world, "provider", answer.text_at("/username")).await;
+                let sam = signs_in(world, "provider", response.text_at("/username")).await;
                 sam.get("/entitlements").await.expect(200);
                 assert_eq!(subjects(world, "sam@lakeside.example").await.len(), 1);
                 assert_eq!(Contents::of(world).await.done("redeem_registration_code"), 1);
@@ -416,9 +420,9 @@ async fn somebody_signs_in_whatever_fails() {
                 }
             })
         },
-        |world, answer| {
+        |world, response| {
             Box::pin(async move {
-                let ruth = world.on("group").with_token(answer.text_at("/token"));
+                let ruth = world.on("group").with_token(response.text_at("/token"));
                 ruth.get("/entitlements").await.expect(200);
                 let all = Contents::of(world).await;
                 assert_eq!(all.done("sign_in"), all.sessions.len());
@@ -500,8 +504,8 @@ async fn only_the_last_code_works(world: &World, address: &str) {
     let redeem = async |code: &str| {
         let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
         let on = world.on("provider");
-        let answer = on.post("/registration-codes/redemption", body).await;
-        answer.status
+        let response = on.post("/registration-codes/redemption", body).await;
+        response.status
     };
     let last = codes.pop().unwrap();
     for dead in codes {
@@ -627,8 +631,8 @@ async fn a_reset_link_is_sent_to_a_user_whatever_fails() {
                 let reset = async |token: &str| {
                     let body = json!({ "token": token, "new_password": "Fresh-Kettle-91!" });
                     let on = world.on("group");
-                    let answer = on.post("/password-resets/redemption", body).await;
-                    answer.status
+                    let response = on.post("/password-resets/redemption", body).await;
+                    response.status
                 };
                 for dead in tokens {
                     assert_eq!(reset(&dead).await, 403);
@@ -707,8 +711,9 @@ async fn a_file_whatever_fails(
                 let request = request.header("content-type", "text/csv").body(file);
                 Response::to(request).await
             };
-            let counts = |answer: &Response| {
-                ["created", "already_exists", "rejected", "retry"].map(|c| answer.body[c].as_u64())
+            let counts = |response: &Response| {
+                ["created", "already_exists", "rejected", "retry"]
+                    .map(|c| response.body[c].as_u64())
             };
 
             faults.arm(n, fault);

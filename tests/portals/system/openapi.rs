@@ -392,7 +392,7 @@ fn ap_02_every_text_of_a_request_has_its_values_or_bounds() {
         .iter()
         .filter(|(_, schema)| schema["enum"].is_null() && schema["maxLength"].is_null());
     let unbounded: Vec<_> = unbounded.map(|(at, _)| at).collect();
-    assert_eq!(unbounded, [&String::new(); 0]);
+    assert!(unbounded.is_empty(), "{unbounded:?}");
 }
 
 #[test]

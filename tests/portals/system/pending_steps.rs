@@ -258,17 +258,17 @@ async fn se_03_a_pending_step_confines_the_session_to_the_operations_that_it_lis
                 .replace("{account_portal}", "group");
             // Without a body, nothing is changed; the refusal comes before the body is read.
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let answer = session.person.send(method.clone(), &called, None).await;
+            let response = session.person.send(method.clone(), &called, None).await;
             let what = format!("{method} {below}");
-            if answer.problem() == "next-step-required" {
+            if response.problem() == "next-step-required" {
                 assert_eq!(
-                    (answer.status, answer.text_at("/next_step")),
+                    (response.status, response.text_at("/next_step")),
                     (403, session.step),
                     "{what}: {}",
-                    answer.text
+                    response.text
                 );
             } else {
-                assert_ne!(answer.status, 401, "{what}: {}", answer.text);
+                assert_ne!(response.status, 401, "{what}: {}", response.text);
                 reached.insert(what);
             }
         }

@@ -757,15 +757,15 @@ impl Site {
                         self.next() >> 8,
                         self.next() & 255
                     ));
-                    let answer = client
+                    let response = client
                         .send(
                             Method::from_bytes(method.as_bytes()).unwrap(),
                             &path,
                             body.as_ref(),
                         )
                         .await;
-                    self.check(actor, what, &answer);
-                    if answer.status < 300 {
+                    self.check(actor, what, &response);
+                    if response.status < 300 {
                         match route {
                             "/{portal}/users/{id}/approval" => drop(self.pending.take()),
                             "/{portal}/invitations/{id}" if method == "DELETE" => {
@@ -779,7 +779,7 @@ impl Site {
                             _ => {}
                         }
                     }
-                    cells.push(Outcome::of(&answer));
+                    cells.push(Outcome::of(&response));
                 }
                 let path = route.strip_prefix("/{portal}").unwrap();
                 let path = if path.is_empty() { "/" } else { path };
@@ -792,12 +792,12 @@ impl Site {
     }
 
     /// Assertions that hold under every policy.
-    fn check(&self, actor: &Actor, what: &str, answer: &Response) {
+    fn check(&self, actor: &Actor, what: &str, response: &Response) {
         let cell = format!(
             "{} {}: {} {}",
-            self.portal, actor.role, answer.status, answer.text
+            self.portal, actor.role, response.status, response.text
         );
-        assert!(answer.status < 500, "{cell}");
+        assert!(response.status < 500, "{cell}");
         // BL-17: nothing of another organization or portal is accessible.
         let outside = actor.role.contains("another");
         let strange = match what {
@@ -807,7 +807,7 @@ impl Site {
             _ => what.contains(OWN) && outside,
         };
         assert!(
-            !strange || (400..410).contains(&answer.status),
+            !strange || (400..410).contains(&response.status),
             "{what}: {cell}"
         );
     }
@@ -821,13 +821,13 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of(answer: &Response) -> Self {
-        let problem = match answer.problem() {
-            "next-step-required" => answer.text_at("/next_step"),
+    fn of(response: &Response) -> Self {
+        let problem = match response.problem() {
+            "next-step-required" => response.text_at("/next_step"),
             problem => problem,
         };
         Self {
-            status: answer.status,
+            status: response.status,
             problem: problem.to_owned(),
         }
     }
@@ -948,8 +948,8 @@ fn fit(portal: &str, body: &mut Value) {
 /// Invites a person. Returns the invitation's id.
 async fn invited(administrator: &Person, n: u32, role: &str) -> String {
     let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com"), "role": role });
-    let answer = administrator.post("/invitations", body).await.expect(201);
-    answer.text_at("/id").to_owned()
+    let response = administrator.post("/invitations", body).await.expect(201);
+    response.text_at("/id").to_owned()
 }
 
 /// Registers an invited person. Returns their id.
@@ -963,8 +963,8 @@ async fn accepted(
     let email = format!("{name}@example.com");
     let token = world.invite(administrator, "Some", &email, role).await;
     let body = World::acceptance(&token, "Some", &email, name);
-    let answer = world.on(portal).accepts(body).await.expect(201);
-    answer.text_at("/user_id").to_owned()
+    let response = world.on(portal).accepts(body).await.expect(201);
+    response.text_at("/user_id").to_owned()
 }
 
 /// Registers and approves an invited person, and signs them in.
@@ -990,8 +990,8 @@ async fn further_session(client: &Person, password: &str, n: u32) -> String {
         return NOBODYS.to_owned();
     }
     let from = client.from_source(&format!("10.2.{}.{}", n >> 8, n & 255));
-    let (further, answer) = from.sign_in(me.text_at("/username"), password).await;
-    answer.expect(201);
+    let (further, response) = from.sign_in(me.text_at("/username"), password).await;
+    response.expect(201);
     let list = further.get("/sessions").await;
     if list.status != 200 {
         // A pending step allows no list.
@@ -1017,13 +1017,13 @@ async fn stranger(world: &World, portal: &str) -> (Person, [String; 3]) {
         with(group_principal(), "/username", "strange.person")
     };
     let registered = world.register(there, body).await;
-    let (client, answer) = world
+    let (client, response) = world
         .on(there)
         .sign_in(registered.text_at("/username"), PASSWORD)
         .await;
     let invitation = invited(&client, 1_000, "user").await;
     let session = further_session(&client, PASSWORD, 1_000).await;
-    let here = world.on(portal).with_token(answer.text_at("/token"));
+    let here = world.on(portal).with_token(response.text_at("/token"));
     let id = registered.text_at("/user_id").to_owned();
     (here, [id, invitation, session])
 }

@@ -62,7 +62,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     let life = Life::first(&options);
     let (token, letters) = life.live(async |world| {
         world.register("member", member()).await;
-        let answer = world.on("member").signs_in("maria.alvarez", PASSWORD).await;
+        let response = world.on("member").signs_in("maria.alvarez", PASSWORD).await;
         let letters = world.letters().await;
         assert_eq!(
             (
@@ -71,7 +71,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
             ),
             (1, 1)
         );
-        (answer.text_at("/token").to_owned(), letters)
+        (response.text_at("/token").to_owned(), letters)
     });
     life.end();
 
@@ -174,8 +174,8 @@ fn a_restart_does_not_reset_attempt_counters() {
                 .await
                 .expect(401);
         }
-        let answer = world.on("member").signs_in("maria.alvarez", PASSWORD).await;
-        (answer.text_at("/token").to_owned(), pin)
+        let response = world.on("member").signs_in("maria.alvarez", PASSWORD).await;
+        (response.text_at("/token").to_owned(), pin)
     });
     life.end();
 
@@ -268,11 +268,11 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
             "username": "mona.office", "password": PASSWORD, "accepted_agreements": office_manager_terms(),
         });
         world.register("practice", mona).await;
-        let (mona, answer) = world
+        let (mona, response) = world
             .on("practice")
             .sign_in("mona.office", PASSWORD).await;
         mona.get("/entitlements").await.expect(200);
-        answer.text_at("/token").to_owned()
+        response.text_at("/token").to_owned()
     });
     life.end();
 

@@ -26,11 +26,11 @@ async fn at_once(
 /// How many answers there are of each kind: the status where it went well, else the problem.
 fn tally(answers: &[Response]) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
-    for answer in answers {
-        let kind = if answer.status < 300 {
-            answer.status.to_string()
+    for response in answers {
+        let kind = if response.status < 300 {
+            response.status.to_string()
         } else {
-            answer.problem().to_owned()
+            response.problem().to_owned()
         };
         *tally.entry(kind).or_default() += 1;
     }
@@ -110,7 +110,7 @@ async fn of_fifty_who_prove_one_record_at_once_one_registers() {
     let bodies = (0..50).map(|i| with(principal_of(i), "/verification/group_number", "GR50007"));
     let answers = at_once(&world.on("group"), "/registrations", bodies).await;
     let tally = tally(&answers);
-    let of = |answer: &str| tally.get(answer).copied().unwrap_or_default();
+    let of = |response: &str| tally.get(response).copied().unwrap_or_default();
     assert_eq!(of("201"), 1, "{tally:?}");
     assert!((4..=9).contains(&of("registration-refused")), "{tally:?}");
     assert_eq!(

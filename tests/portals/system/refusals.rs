@@ -352,8 +352,8 @@ async fn watched() -> (World, Calls) {
 async fn see(world: &World, calls: &Calls, portal: &str, path: &str, body: &Value) -> Seen {
     calls.take();
     let before = world.hashes();
-    let answer = world.on(portal).post(path, body).await;
-    let mut headers: Vec<_> = answer
+    let response = world.on(portal).post(path, body).await;
+    let mut headers: Vec<_> = response
         .headers
         .iter()
         .filter(|(name, _)| *name != "date")
@@ -361,9 +361,9 @@ async fn see(world: &World, calls: &Calls, portal: &str, path: &str, body: &Valu
         .collect();
     headers.sort();
     Seen {
-        status: answer.status,
+        status: response.status,
         headers,
-        body: answer.text.clone(),
+        body: response.text.clone(),
         calls: calls.take(),
         hashes: world.hashes() - before,
     }
@@ -870,8 +870,8 @@ async fn ux_09_a_forged_session_does_not_tell_whose_id_it_has() {
         for id in [&id, &nobodys(&id)] {
             let forger = gone.with_token(&forged("vs", id));
             calls.take();
-            let answer = forger.send(method.clone(), path, body.as_ref()).await;
-            seen.push((answer.status, answer.text.clone(), calls.take()));
+            let response = forger.send(method.clone(), path, body.as_ref()).await;
+            seen.push((response.status, response.text.clone(), calls.take()));
         }
         assert_eq!(seen[0], seen[1], "{path}");
         assert_eq!(

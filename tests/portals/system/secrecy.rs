@@ -153,11 +153,11 @@ impl<'w> Journeys<'w> {
         body: Value,
         expected: u16,
     ) -> Response {
-        let answer = by.send(method, path, Some(&body)).await.expect(expected);
-        if answer.status >= 400 {
-            self.problems.push(answer.text.clone());
+        let response = by.send(method, path, Some(&body)).await.expect(expected);
+        if response.status >= 400 {
+            self.problems.push(response.text.clone());
         }
-        answer
+        response
     }
 
     async fn post(&mut self, by: &Person, path: &str, body: Value, expected: u16) -> Response {
@@ -172,7 +172,7 @@ impl<'w> Journeys<'w> {
             }
         }
         self.secret("password", password);
-        let answer = self
+        let response = self
             .post(
                 &self.world.on(portal),
                 "/registrations",
@@ -181,7 +181,7 @@ impl<'w> Journeys<'w> {
             )
             .await;
         self.look().await;
-        let username = answer.text_at("/username").to_owned();
+        let username = response.text_at("/username").to_owned();
         self.person(&[&username]);
         username
     }
@@ -194,9 +194,9 @@ impl<'w> Journeys<'w> {
             401,
         )
         .await;
-        let (client, answer) = self.world.on(portal).sign_in(username, password).await;
-        let answer = answer.expect(201);
-        self.token("session token", answer.text_at("/token"));
+        let (client, response) = self.world.on(portal).sign_in(username, password).await;
+        let response = response.expect(201);
+        self.token("session token", response.text_at("/token"));
         self.look().await;
         client
     }
@@ -525,22 +525,22 @@ impl<'w> Journeys<'w> {
                     .request(Method::POST, "/sessions")
                     .header("content-type", kind)
                     .body(format!("{{\"password\": \"{secret}\" oops"));
-                let answer = Response::to(request).await;
-                assert!((400..500).contains(&answer.status));
-                self.problems.push(answer.text.clone());
+                let response = Response::to(request).await;
+                assert!((400..500).contains(&response.status));
+                self.problems.push(response.text.clone());
             }
         }
     }
 
     async fn refuse(&mut self, by: &Person, path: &str, body: Value) {
-        let answer = by.post(path, body).await;
+        let response = by.post(path, body).await;
         assert!(
-            (400..500).contains(&answer.status),
+            (400..500).contains(&response.status),
             "{path}: {} {}",
-            answer.status,
-            answer.text
+            response.status,
+            response.text
         );
-        self.problems.push(answer.text.clone());
+        self.problems.push(response.text.clone());
     }
 
     /// Checks the texts observed in the tables.
@@ -727,22 +727,22 @@ async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
         for fault in [Fault::Unsent, Fault::AnswerLost] {
             faults.arm(i, fault);
             let sign_in = json!({ "username": "maria.alvarez", "password": PASSWORDS[3] });
-            let answer = world
+            let response = world
                 .on("member")
                 .from_source("203.0.113.78")
                 .post("/sessions", sign_in)
                 .await;
             assert!(
-                answer.status == 503 || faults.disarm().1.is_none(),
+                response.status == 503 || faults.disarm().1.is_none(),
                 "{}",
-                answer.text
+                response.text
             );
-            journeys.problems.push(answer.text.clone());
+            journeys.problems.push(response.text.clone());
         }
         faults.arm(i, Fault::Unsent);
-        let answer = group.registers(number(i)).await;
-        assert!([503, 429].contains(&answer.status), "{}", answer.text);
-        journeys.problems.push(answer.text.clone());
+        let response = group.registers(number(i)).await;
+        assert!([503, 429].contains(&response.status), "{}", response.text);
+        journeys.problems.push(response.text.clone());
         faults.disarm();
     }
     world.instance.inbox.set_down(true);

@@ -114,7 +114,7 @@ fn places() -> Vec<Place> {
                 "facts: further organization",
                 5,
                 unregistered,
-                "register_further",
+                "register_additional_organization",
             )],
         ),
         place(
@@ -445,8 +445,8 @@ async fn guess_everywhere(is_wanted: impl Fn(&Row) -> bool) {
         let (world, guessing, _portals) = prepared(row.what).await;
         let answers = guessing.at_once(GUESSES).await;
         let mut tally = BTreeMap::<String, usize>::new();
-        for answer in &answers {
-            *tally.entry(kind(answer)).or_default() += 1;
+        for response in &answers {
+            *tally.entry(kind(response)).or_default() += 1;
         }
         let expected = BTreeMap::from([
             (row.responses.0.to_owned(), row.evaluated),
@@ -545,8 +545,8 @@ async fn se_04_a_right_password_is_recorded_where_a_request_is_repeated() {
         "password: code again",
     ] {
         let (world, guessing, _portals) = prepared(what).await;
-        let answer = guessing.right().await;
-        assert!(answer.status < 300, "{what}: {}", answer.text);
+        let response = guessing.right().await;
+        assert!(response.status < 300, "{what}: {}", response.text);
         let all = invariants(&world).await;
         assert_eq!(all.done("repeat_registration"), 1, "{what}");
     }

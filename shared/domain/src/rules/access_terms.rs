@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
+use strum::IntoStaticStr;
 
 use crate::policy::{Policy, Role};
 use crate::state::audit::Origin;
 use crate::state::organization::Organization;
 
 /// Why access can't be given on these terms.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum InvalidTerms {
     /// The portal has no such service.
     NoSuchService(String),
@@ -20,18 +22,6 @@ pub enum InvalidTerms {
     /// A principal's access can't have an end date, so that the organization always has a principal
     /// (UX-07).
     PrincipalsStay,
-}
-
-impl InvalidTerms {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::NoSuchService(_) => "no_such_service",
-            Self::NoSuchGroupCode(_) => "no_such_group_code",
-            Self::EndsInPast => "ends_in_past",
-            Self::PrincipalsStay => "principals_stay",
-        }
-    }
 }
 
 /// Checks that the portal has the services and the organization the group codes.

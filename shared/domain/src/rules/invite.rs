@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{Mail, MailText, Message};
@@ -17,7 +18,8 @@ use crate::state::session::Token;
 use crate::values::ids::MessageId;
 use crate::values::text::{Email, PersonName};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The person lacks the permission.
     NotAllowed,
@@ -39,33 +41,14 @@ pub enum Refusal {
     /// The invitation was sent to a different email address (UX-01).
     OtherAddress,
     /// The account has reached the maximum number of organizations.
+    #[strum(serialize = "too_many_organizations")]
     TooMany,
     /// There is no such invitation, or a newer link was sent (AG-01).
     Unknown,
     /// The person who sent the invitation can no longer invite to this role, or the organization
     /// has ended (SE-02).
+    #[strum(serialize = "inviter_without_standing")]
     WithoutStanding,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::NotAllowed => "not_allowed",
-            Self::UnsupportedOnPortal => "unsupported_on_portal",
-            Self::AlreadyInvited => "already_invited",
-            Self::AlreadyAccepted => "already_accepted",
-            Self::Revoked => "revoked",
-            Self::Expired => "expired",
-            Self::PreviouslyRemoved => "previously_removed",
-            Self::EndsInPast => "ends_in_past",
-            Self::PrincipalsStay => "principals_stay",
-            Self::OtherAddress => "other_address",
-            Self::TooMany => "too_many_organizations",
-            Self::Unknown => "unknown",
-            Self::WithoutStanding => "inviter_without_standing",
-        }
-    }
 }
 
 /// Checks that the token is valid for the invitation now.

@@ -90,7 +90,7 @@ pub fn send_link(account: &Account, mut context: Context<'_>) -> Option<Decision
     let audit = AuditEvent::done(
         origin,
         Actor::Unknown,
-        Action::AskPasswordReset,
+        Action::RequestPasswordReset,
         context.rng,
     )
     .on(account.id.as_str());

@@ -447,7 +447,7 @@ pub fn register_further(
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
-        Action::RegisterFurther,
+        Action::RegisterAdditionalOrganization,
         context.rng,
     )
     .on(account.id.as_str())

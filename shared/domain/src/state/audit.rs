@@ -17,7 +17,7 @@ pub enum Action {
     /// A person registered against the plan's records.
     Register,
     /// A user registered an additional organization.
-    RegisterFurther,
+    RegisterAdditionalOrganization,
     /// A user registered again in a campaign (AG-13).
     RegisterAgain,
     /// A person repeated a completed registration with the right password and got the same response.
@@ -56,7 +56,7 @@ pub enum Action {
     /// A user entered a registration code, correct or not.
     RedeemRegistrationCode,
     /// A password reset was requested.
-    AskPasswordReset,
+    RequestPasswordReset,
     /// A user set a new password with a reset link or after verification.
     ResetPassword,
     /// A forgotten username was requested.
@@ -107,7 +107,7 @@ pub enum Action {
     /// An administrator listed or searched the organization's users.
     ListUsers,
     /// An administrator viewed a user.
-    LookAtUser,
+    ViewUser,
     /// An administrator downloaded the list of users.
     DownloadUsers,
     ListInvitations,

@@ -19,7 +19,7 @@ use crate::values::ids::OrganizationId;
 /// user of an organization.
 ///
 /// # Errors
-/// [`Refusal`]. [`Refusal::OthersThere`] if the organization would have no principal but still has
+/// [`Refusal`]. [`Refusal::OrganizationNotEmpty`] if the organization would have no principal but still has
 /// other users. They joined because of the mistake and have to be removed first.
 pub fn detach_record(
     staff: Staff<'_>,
@@ -46,9 +46,8 @@ pub fn detach_record(
                 after: Box::new(after),
             })
         }
-        Some(organization) => {
-            with_principals(organization, account, None).map_err(|_| Refusal::OthersThere)?
-        }
+        Some(organization) => with_principals(organization, account, None)
+            .map_err(|_| Refusal::OrganizationNotEmpty)?,
     };
     let release = release(account, membership, ends).ok_or(Refusal::NoRecord)?;
     let (after, deleted) = without_membership(account, membership);

@@ -1,11 +1,14 @@
 //! Why an action on an account is refused.
 
+use strum::IntoStaticStr;
+
 use crate::rules::access_review::NotConfirmed;
 use crate::rules::access_terms::InvalidTerms;
 use crate::rules::acting::Denied;
 use crate::rules::activate;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The administrator lacks the permission.
     NotAllowed,
@@ -49,13 +52,13 @@ pub enum Refusal {
     /// The organization would have no administrator left whose access lasts (SE-07).
     LastAdministrator,
     /// The organization would have no principal left, and it has other users.
-    OthersThere,
+    OrganizationNotEmpty,
     /// The user belongs to other organizations too.
     SeveralOrganizations,
     /// Usernames are assigned by the system and can't be changed (BL-16).
-    NameFixed,
+    UsernameImmutable,
     /// The user has activated the account and chooses subscriptions themselves (BL-13).
-    Activated,
+    AlreadyActivated,
     /// The portal has no such publication.
     NoSuchPublication,
     /// The membership is not based on a plan record.
@@ -70,34 +73,8 @@ impl Refusal {
     /// Returns the reason recorded on the audit trail.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::NotAllowed => "not_allowed",
-            Self::Unknown => "unknown",
-            Self::SelfActionForbidden => "self_action_forbidden",
-            Self::Deleted => "deleted",
-            Self::Disabled => "disabled",
-            Self::NotInOrganization => "not_in_organization",
-            Self::WhichOrganization => "which_organization",
-            Self::UnsupportedOnPortal => "unsupported_on_portal",
-            Self::NotReissuer => "not_reissuer",
-            Self::AskHelpDesk => "ask_help_desk",
-            Self::AnotherMustApprove => "another_must_approve",
-            Self::ApprovalNotPending => "approval_not_pending",
-            Self::NothingPending => "nothing_pending",
-            Self::AccessOver => "access_over",
-            Self::NoAddress => "no_address",
-            Self::NotRecoverable => "not_recoverable",
-            Self::NotInReview => "not_in_review",
-            Self::Terms(terms) => terms.reason(),
-            Self::LastPrincipal => "last_principal",
-            Self::LastAdministrator => "last_administrator",
-            Self::OthersThere => "organization_not_empty",
-            Self::SeveralOrganizations => "several_organizations",
-            Self::NameFixed => "username_immutable",
-            Self::Activated => "already_activated",
-            Self::NoSuchPublication => "no_such_publication",
-            Self::NoRecord => "no_record",
-            Self::NoSuchAgreement => "no_such_agreement",
-            Self::OtherRevision => "other_revision",
+            Self::Terms(terms) => terms.into_str(),
+            other => other.into_str(),
         }
     }
 }

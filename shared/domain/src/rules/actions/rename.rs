@@ -23,7 +23,7 @@ pub fn rename(
     target.require_active()?;
     let account = target.account;
     if context.policy.username.chosen_by == ChosenBy::System {
-        return Err(Refusal::NameFixed);
+        return Err(Refusal::UsernameImmutable);
     }
     if account.username == username {
         return Ok(staff.unchanged(account, Action::RenameUser, context));

@@ -39,7 +39,7 @@ pub fn send_reset_link(
     };
     let (after, link) =
         recover::link(account, requested_by, context.reborrow()).ok_or(Refusal::NotRecoverable)?;
-    let audit = authority.audit(account, None, Action::AskPasswordReset, &mut context);
+    let audit = authority.audit(account, None, Action::RequestPasswordReset, &mut context);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .send([link]);

@@ -26,7 +26,7 @@ pub fn set_subscriptions(
     }
     let pending = |m: &Membership| m.registration() == Registration::Pending;
     if !account.memberships.iter().any(pending) {
-        return Err(Refusal::Activated);
+        return Err(Refusal::AlreadyActivated);
     }
     let offered = |id: &String| publications.iter().any(|p| p.id.as_str() == id);
     if !subscriptions.iter().all(offered) {
