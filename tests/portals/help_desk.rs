@@ -729,7 +729,7 @@ async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded()
     let look = |object: &str, outcome: &str| {
         ["member", "help_desk", &reader, object, outcome, ""].map(str::to_owned)
     };
-    let mut looks = trail(&world, "look_at_account").await;
+    let mut looks = trail(&world, "view_account").await;
     looks.sort();
     let mut expected = vec![look("", "refused")];
     expected.extend((0..4).map(|_| look(&id, "done")));
@@ -1278,4 +1278,23 @@ async fn ux_12_a_reason_says_something() {
         desk.agent.post(&path, body).await.invalid("reason");
     }
     desk.agent.post(&path, because()).await.expect(200);
+}
+
+#[tokio::test]
+async fn se_10_what_help_desk_staff_may_not_do_leaves_a_trace() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let id = maria.id().await;
+    let at = format!("/accounts/member/{id}");
+
+    // A reader may not act, and a supervisor may not even look.
+    let unlock = desk.reader.post(&format!("{at}/unlock"), because()).await;
+    unlock.refused(403, "not-allowed");
+    desk.supervisor.get(&at).await.refused(403, "not-allowed");
+    let search = json!({ "portal": "member", "email": "maria@example.com" });
+    let searched = desk.supervisor.post("/accounts/search", search).await;
+    searched.refused(403, "not-allowed");
+    assert_eq!(world.refusals("act_on_account").await, ["not_allowed"]);
+    assert_eq!(world.refusals("view_account").await, ["not_allowed"; 2]);
 }

@@ -19,7 +19,7 @@ use vestibule_domain::values::text::{Email, Username};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, HelpDeskParams};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
-use crate::account_context::allowed;
+use crate::account_context::require;
 use crate::masked_email;
 
 /// The maximum number of accounts in a result.
@@ -89,7 +89,7 @@ pub(crate) async fn find_accounts(
     Entitled(caller): Entitled,
     Body(request): Body<AccountSearchRequest>,
 ) -> Result<Json<AccountSearchResponse>, Problem> {
-    allowed(&caller, Permission::FindAccounts)?;
+    require(&app, &caller, Permission::FindAccounts, None).await?;
     let mut fields = FieldErrors::default();
     let policy = caller.served(&app, &request.portal)?;
     if policy.is_none() {
@@ -110,14 +110,14 @@ pub(crate) async fn find_accounts(
         ..AuditEvent::refused(
             &origin,
             vestibule_domain::state::audit::Actor::HelpDesk(caller.account.id.clone()),
-            Action::LookAtAccount,
+            Action::ViewAccount,
             "not_found",
             &mut rng,
         )
     });
     let looks: Vec<_> = accounts
         .iter()
-        .map(|a| staff.about(a, &origin, Action::LookAtAccount, &mut rng))
+        .map(|a| staff.about(a, &origin, Action::ViewAccount, &mut rng))
         .chain(nothing)
         .collect();
     // Recorded before anything is shown.

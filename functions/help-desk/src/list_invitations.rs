@@ -16,7 +16,7 @@ use vestibule_http::responses::{Page, moment};
 use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::InvitationsCursor;
 
-use crate::account_context::{AccountContext, AccountPath, allowed, problem};
+use crate::account_context::{AccountContext, AccountPath, problem, require};
 use crate::masked;
 
 /// The organization and the page.
@@ -96,7 +96,7 @@ pub(crate) async fn list_invitations(
     path: AccountPath,
     Query(query): Query<InvitationsQuery>,
 ) -> Result<Json<Page<PendingInvitation>>, Problem> {
-    allowed(&caller, Permission::FindAccounts)?;
+    require(&app, &caller, Permission::FindAccounts, Some(&path.id)).await?;
     let named = query.organization_id.as_deref().map(OrganizationId::parse);
     let named = named.transpose().map_err(|_| {
         Problem::invalid_field("organization_id", "must be the id of an organization")

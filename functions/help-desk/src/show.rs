@@ -40,7 +40,7 @@ pub(crate) async fn show(
     let look = staff.about(
         &context.account,
         &context.origin,
-        Action::LookAtAccount,
+        Action::ViewAccount,
         &mut rng,
     );
     // Recorded before anything is shown.

@@ -3,12 +3,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::policy::Permission;
 use vestibule_domain::rules::access_review::{self, ReviewStatus};
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::Actor;
+use vestibule_domain::state::audit::{Action, Actor};
 use vestibule_domain::state::organization::{Organization, Removed, Review};
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
@@ -230,7 +231,8 @@ pub(crate) async fn show(
         .organization(&policy.portal, organization)
         .await?
         .ok_or_else(|| Problem::internal("an organization is missing"))?;
-    ReviewResponse::page(&app, &organization, query.decision, after.as_ref(), &caller)
-        .await
-        .map(Json)
+    let page = ReviewResponse::page(&app, &organization, query.decision, after.as_ref(), &caller);
+    let reading = caller.record_reading(&app, Action::ViewAccessReview, None);
+    let (page, ()) = future::try_join(page, reading).await?;
+    Ok(Json(page))
 }

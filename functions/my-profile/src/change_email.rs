@@ -56,7 +56,7 @@ pub(crate) async fn change_email(
     let password = fields.take("password", password::normalize(&request.password));
     let (email, password) = fields.into_result(email.zip(password))?;
 
-    let described = Described::by(&caller, Action::AskEmailChange);
+    let described = Described::by(&caller, Action::RequestEmailChange);
     let scene = (&**policy, &caller.origin);
     let right = secret_check::password(&app, account, &password, described, scene).await?;
     let proven = right.ok_or_else(|| Problem::invalid_field("password", "is incorrect"))?;
@@ -66,7 +66,7 @@ pub(crate) async fn change_email(
         |attempt| caller.latest(&app, attempt),
         |account, rng| {
             let (email, context) = (email.clone(), caller.context(rng));
-            let decision = profile::ask_email_change(account, organization, email, context);
+            let decision = profile::request_email_change(account, organization, email, context);
             Ok((
                 (),
                 decision.change(Change::ForgetAttempts(proven.attempts())),

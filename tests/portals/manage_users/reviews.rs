@@ -97,7 +97,7 @@ async fn begin(by: &Person) -> Response {
     by.post("/access-reviews", json!({})).await
 }
 
-async fn response(by: &Person, id: &str, given: &str) -> Response {
+async fn decide(by: &Person, id: &str, given: &str) -> Response {
     let path = format!("/access-reviews/current/users/{id}");
     by.put(&path, json!({ "decision": given })).await
 }
@@ -146,14 +146,14 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     // Users who join later aren't included.
     practice.world.pass(SignedDuration::from_secs(60));
     let late = add(&practice.omar, "vera", "user").await;
-    response(mona, &late, "confirmed")
+    decide(mona, &late, "confirmed")
         .await
         .refused(409, "not-in-review");
-    response(mona, &late, "removed")
+    decide(mona, &late, "removed")
         .await
         .refused(409, "not-in-review");
 
-    let confirmed = response(mona, sam, "confirmed").await;
+    let confirmed = decide(mona, sam, "confirmed").await;
     assert_eq!(
         (
             confirmed.status,
@@ -171,7 +171,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         confirmed.text
     );
     // Removed in the review or otherwise, the result is the same.
-    let removed = response(mick, tess, "removed")
+    let removed = decide(mick, tess, "removed")
         .await
         .expect(200)
         .has("/decision", "removed");
@@ -181,7 +181,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         .await
         .expect(404);
     mona.delete(&format!("/users/{uma}")).await.expect(204);
-    let again = response(mick, tess, "removed").await;
+    let again = decide(mick, tess, "removed").await;
     assert_eq!(again.text, removed.text, "the same again changes nothing");
 
     let (mona_id, mick_id) = (mona.id().await, mick.id().await);
@@ -235,10 +235,10 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
     begin(mona).await.expect(201);
     let (mona_id, omar_id) = (mona.id().await, practice.omar.id().await);
     for given in ["confirmed", "removed"] {
-        response(mona, &mona_id, given)
+        decide(mona, &mona_id, given)
             .await
             .refused(409, "self-action-forbidden");
-        let refused = response(mona, &omar_id, given).await;
+        let refused = decide(mona, &omar_id, given).await;
         assert!(
             [(403, "not-allowed"), (409, "not-in-review")]
                 .contains(&(refused.status, refused.problem())),
@@ -247,8 +247,8 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
         );
     }
     // A manager can be confirmed by another, but only deleted by the help desk (EX-12).
-    response(mick, &mona_id, "confirmed").await.expect(200);
-    response(mick, &mona_id, "removed")
+    decide(mick, &mona_id, "confirmed").await.expect(200);
+    decide(mick, &mona_id, "removed")
         .await
         .refused(403, "not-allowed");
 
@@ -256,11 +256,11 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
     for refused in [
         begin(&sam).await,
         sam.get("/access-reviews/current").await,
-        response(&sam, &practice.staff[1], "confirmed").await,
+        decide(&sam, &practice.staff[1], "confirmed").await,
     ] {
         assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
     }
-    response(mona, &practice.staff[0], "perhaps")
+    decide(mona, &practice.staff[0], "perhaps")
         .await
         .invalid("decision");
 }
@@ -271,7 +271,7 @@ async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
     let mona = &practice.managers[0];
     begin(mona).await.expect(201);
     let sam = &practice.staff[0];
-    response(mona, sam, "confirmed").await.expect(200);
+    decide(mona, sam, "confirmed").await.expect(200);
     begin(mona).await.refused(409, "review-running");
 
     // The last day ends at midnight in Chicago.
@@ -303,8 +303,8 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
     assert!(begun.iter().all(|a| [201, 409].contains(&a.status)));
 
     let (one, other) = join(
-        response(mona, sam, "confirmed"),
-        response(mick, sam, "confirmed"),
+        decide(mona, sam, "confirmed"),
+        decide(mick, sam, "confirmed"),
     )
     .await;
     assert_eq!((one.status, other.status), (200, 200));
@@ -312,11 +312,8 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
     assert_eq!(invariants(&practice.world).await.done("confirm_access"), 1);
 
     for id in [tess, uma] {
-        let (confirmed, removed) = join(
-            response(mona, id, "confirmed"),
-            response(mick, id, "removed"),
-        )
-        .await;
+        let (confirmed, removed) =
+            join(decide(mona, id, "confirmed"), decide(mick, id, "removed")).await;
         assert_eq!(removed.status, 200, "{}", removed.text);
         assert!([200, 404].contains(&confirmed.status), "{}", confirmed.text);
     }
@@ -345,11 +342,11 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
             // The calls read the session, read the target, write, and read the result.
             for (n, id) in practice.staff.iter().enumerate() {
                 faults.arm(n, fault);
-                let first = response(mona, id, given).await;
+                let first = decide(mona, id, given).await;
                 let (_, suffered) = faults.disarm();
                 let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
                 assert!([200, 503].contains(&first.status), "{what}");
-                let again = response(mona, id, given).await;
+                let again = decide(mona, id, given).await;
                 assert_eq!(
                     (again.status, again.text_at("/decision")),
                     (200, given),
@@ -454,8 +451,8 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     // Two and a half weeks before the due date, sam is confirmed and uma removed.
     let mona = world.sign_in("practice", "mona.lind").await;
     let [sam, tess, uma] = &practice.staff;
-    response(&mona, sam, "confirmed").await.expect(200);
-    response(&mona, uma, "removed").await.expect(200);
+    decide(&mona, sam, "confirmed").await.expect(200);
+    decide(&mona, uma, "removed").await.expect(200);
 
     let chased = |day: &str| (day.to_owned(), 0, 1);
     // Until the day after the due date, and then weekly.
@@ -493,11 +490,11 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     // Late decisions count and complete it.
     let mick = world.sign_in("practice", "mick.lind").await;
     let mona = world.sign_in("practice", "mona.lind").await;
-    response(&mona, tess, "confirmed").await.expect(200);
-    response(&mona, &mick.id().await, "confirmed")
+    decide(&mona, tess, "confirmed").await.expect(200);
+    decide(&mona, &mick.id().await, "confirmed")
         .await
         .expect(200);
-    response(&mick, &mona.id().await, "confirmed")
+    decide(&mick, &mona.id().await, "confirmed")
         .await
         .expect(200);
     let before = mails_about_reviews(world, MONA).await.len();
@@ -726,4 +723,15 @@ async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn se_10_viewing_an_access_review_leaves_a_trace() {
+    let practice = Practice::new().await;
+    begin(&practice.omar).await.expect(201);
+    let before = invariants(&practice.world).await.done("view_access_review");
+    let mona = &practice.managers[0];
+    mona.get("/access-reviews/current").await.expect(200);
+    let after = invariants(&practice.world).await.done("view_access_review");
+    assert_eq!(after, before + 1);
 }

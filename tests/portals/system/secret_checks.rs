@@ -91,7 +91,7 @@ fn places() -> Vec<Place> {
         place(
             "my-profile/src/change_email.rs",
             1,
-            vec![row("password: email", 10, invalid, "ask_email_change")],
+            vec![row("password: email", 10, invalid, "request_email_change")],
         ),
         place(
             "my-profile/src/edit_profile.rs",

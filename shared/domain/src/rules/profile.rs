@@ -80,7 +80,7 @@ pub fn edit(
 /// Stores a new email address, sends a confirmation link to it and notifies the old address. A
 /// newer request replaces an older one. Confirming the current address again is allowed; it
 /// re-enables email to an address that was undeliverable.
-pub fn ask_email_change(
+pub fn request_email_change(
     account: &Account,
     organization: Option<&OrganizationId>,
     email: Email,
@@ -126,7 +126,7 @@ pub fn ask_email_change(
     Decision::recording(own_event(
         account,
         organization,
-        Action::AskEmailChange,
+        Action::RequestEmailChange,
         origin,
         rng,
     ))

@@ -64,7 +64,7 @@ pub enum Action {
     /// A user changed their own profile.
     EditProfile,
     /// A user requested a change of email address.
-    AskEmailChange,
+    RequestEmailChange,
     /// A user confirmed a new email address.
     ChangeEmail,
     /// A user canceled a change of email address that was not confirmed.
@@ -87,7 +87,9 @@ pub enum Action {
     /// A signed agreement was recorded.
     RecordAgreement,
     /// The help desk searched for or viewed an account.
-    LookAtAccount,
+    ViewAccount,
+    /// A help desk action was refused, because the staff member may not act.
+    ActOnAccount,
     /// The help desk reset the counters of failed attempts.
     UnlockUser,
     /// The help desk ended every way into an account that someone else may have used (SE-01).
@@ -111,6 +113,8 @@ pub enum Action {
     /// An administrator downloaded the list of users.
     DownloadUsers,
     ListInvitations,
+    /// A manager viewed the access review.
+    ViewAccessReview,
     /// A managing agent searched for the agents they manage.
     LookUpAgents,
     /// A user opened a service, which contains protected health information.
