@@ -1,8 +1,9 @@
 //! Changes that users make to their own profile.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use vestibule_tests::people::{self, PASSWORD, hint, security_answers};
-use vestibule_tests::{World, fault, link_token, pin_in};
+use vestibule_tests::{Item, World, fault, link_token, pin_in};
 
 #[tokio::test]
 async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
@@ -361,4 +362,23 @@ async fn ag_02_a_password_is_changed_every_90_days_and_an_expired_one_reaches_on
     )
     .await
     .expect(200);
+}
+
+#[tokio::test]
+async fn ux_05_all_open_sessions_are_listed_however_many_there_are() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let (db, table) = (&world.instance.db, &world.instance.tables.main);
+    let all = world.items(table).await;
+    let sk = |item: &Item| item["sk"].as_s().unwrap().clone();
+    let session = all.iter().find(|i| sk(i).starts_with("S#")).unwrap();
+    for n in 0..230 {
+        let mut another = session.clone();
+        another.insert("sk".into(), AttributeValue::S(format!("S#another{n}")));
+        another.insert("id".into(), AttributeValue::S(format!("another{n}")));
+        let put = db.put_item().table_name(table).set_item(Some(another));
+        put.send().await.unwrap();
+    }
+    let listed = ruth.get("/sessions").await.expect(200);
+    assert_eq!(listed.items().len(), 231);
 }

@@ -531,7 +531,7 @@ async fn se_05_guesses_from_a_device_are_limited_whether_the_account_knows_it_or
     let first = sign_in_from(&world, PASSWORD, None).await.expect(201);
     let own = first.text_at("/device").to_owned();
 
-    // Whoever steals the device has ten attempts.
+    // A thief of the device has ten attempts.
     for _ in 0..10 {
         sign_in_from(&world, WRONG, Some(&own)).await.expect(401);
     }

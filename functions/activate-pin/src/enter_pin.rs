@@ -16,7 +16,7 @@ use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
 use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described};
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 use crate::{ask_for_new_pin, code_problem};
 
@@ -70,7 +70,7 @@ pub(crate) async fn enter_pin(
     let tries = pin_policy.max_attempts.get();
     let limit = Limit {
         tries,
-        window_minutes: None,
+        window: Window::Until(issue.expires_at),
     };
     let counter = Counter {
         kind: AttemptKind::Pin,

@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::extract::State;
 use futures::future;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
@@ -22,7 +23,7 @@ use vestibule_http::request::RequestOrigin;
 use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described, Scene};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 use vestibule_store::CommitError;
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 use crate::enter_pin::upper;
 use crate::{ask_for_new_code, code_problem};
@@ -256,6 +257,9 @@ enum Entered {
     Again(AttemptKey),
 }
 
+/// How long attempts at a username without a code are counted together.
+const A_MONTH: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// Compares the code and, because a repeated request gets the same response, the password. Attempts are
 /// counted per code. A username without a code has its own counter with the same limit, so that both look
 /// the same. For an account whose code was redeemed, they count as attempts to sign in, too. The work is the same for every request
@@ -279,7 +283,7 @@ async fn check(
             subject,
             limit: Limit {
                 tries,
-                window_minutes: None,
+                window: Window::Until(issue.map_or(origin.at + A_MONTH, |i| i.expires_at)),
             },
         },
         Counter::source("code", &policy.rate_limits.sign_in, (policy, origin)),

@@ -10,14 +10,14 @@ use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems};
 use vestibule_http::secret_check::{Counter, Described};
 use vestibule_http::{App, Caller, Problem, SignedIn, credentials, request_limit};
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 use crate::show_letter::{self, LetterResponse};
 
 /// The number of letters that one user can request per day.
 const LETTERS_A_DAY: Limit = Limit {
     tries: 3,
-    window_minutes: Some(A_DAY),
+    window: Window::Minutes(A_DAY),
 };
 
 /// In minutes.

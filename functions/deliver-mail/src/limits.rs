@@ -4,7 +4,7 @@ use vestibule_domain::Decision;
 use vestibule_domain::outbox::mail::{Mail, Volume};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 use vestibule_store::outbox::Ending;
 use vestibule_store::{CommitError, StoreError};
 
@@ -14,7 +14,7 @@ use crate::Courier;
 const fn daily(tries: u32) -> Limit {
     Limit {
         tries,
-        window_minutes: Some(24 * 60),
+        window: Window::Minutes(24 * 60),
     }
 }
 

@@ -27,7 +27,7 @@ use vestibule_http::transact::try_transact;
 use vestibule_http::{
     App, Attempt, Caller, Entitled, FieldErrors, Problem, credentials, request_limit,
 };
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 use vestibule_store::{Unique, UserRow};
 
 use crate::{UserResponse, problem};
@@ -175,7 +175,7 @@ pub(crate) async fn add_user(
 /// learns whether it is taken.
 const ADDITIONS_AN_HOUR: Limit = Limit {
     tries: 100,
-    window_minutes: Some(AN_HOUR),
+    window: Window::Minutes(AN_HOUR),
 };
 
 /// In minutes.

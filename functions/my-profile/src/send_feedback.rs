@@ -11,12 +11,12 @@ use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
 use vestibule_http::secret_check::{Counter, Described};
 use vestibule_http::{App, Entitled, Problem, request_limit};
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 /// The daily limit for each user.
 const MESSAGES_A_DAY: Limit = Limit {
     tries: 10,
-    window_minutes: Some(A_DAY),
+    window: Window::Minutes(A_DAY),
 };
 
 /// In minutes.

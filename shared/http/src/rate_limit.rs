@@ -4,21 +4,21 @@
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
 use vestibule_domain::state::account::Account;
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 use crate::{App, Problem};
 
 /// Returns the limit per subject and the limit per source.
 pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
-    let window_minutes = Some(policy.window_minutes.get());
+    let window = Window::Minutes(policy.window_minutes.get());
     (
         Limit {
             tries: policy.max_attempts.get(),
-            window_minutes,
+            window,
         },
         Limit {
             tries: policy.max_attempts_per_source.get(),
-            window_minutes,
+            window,
         },
     )
 }

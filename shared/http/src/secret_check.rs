@@ -18,7 +18,7 @@ use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_domain::{Change, Decision};
 use vestibule_secrets::{Hasher, Purpose, Verified};
-use vestibule_store::attempts::{AttemptKind, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 use crate::rate_limit::{self, exhausted, limits};
 use crate::{App, Caller, Problem, Source};
@@ -90,7 +90,7 @@ impl Counter {
             subject: subject.to_owned(),
             limit: Limit {
                 tries: MAX_ATTEMPTS_PER_RECORD,
-                window_minutes: Some(365 * 24 * 60),
+                window: Window::Minutes(365 * 24 * 60),
             },
         }
     }

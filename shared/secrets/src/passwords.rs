@@ -181,7 +181,7 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// Hashes and verifies passwords with Argon2id (RFC 9106) on blocking threads, with a limit on concurrent
 /// hashes, and compares PINs, codes, answers and facts. The only type that compares what a person enters
-/// (SE-04), so whoever holds it decides how often that happens. Cheap to clone; use one per process.
+/// (SE-04), so its owner decides how often that happens. Cheap to clone; use one per process.
 ///
 /// The pepper is Argon2's secret input, so that passwords in a stolen table can't be guessed offline. It is
 /// derived from the data key whose version the hash stores as `keyid`.

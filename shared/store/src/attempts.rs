@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use data_encoding::BASE64URL_NOPAD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use strum::IntoStaticStr;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::values::text::Sensitive;
@@ -60,13 +60,24 @@ pub enum AttemptKind {
     ConfirmationMail,
 }
 
-/// The maximum number of attempts, within a window or in total.
+/// How long the counter of a PIN or code is kept after its end.
+const KEPT_AFTER_END: SignedDuration = SignedDuration::from_hours(24);
+
+/// The maximum number of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The maximum number of attempts that are evaluated.
     pub tries: u32,
-    /// The window in minutes; `None` for a limit that never resets.
-    pub window_minutes: Option<u32>,
+    pub window: Window,
+}
+
+/// The time for which attempts are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Windows of this length follow each other.
+    Minutes(u32),
+    /// The whole life of a PIN or code, which ends at this time.
+    Until(Timestamp),
 }
 
 /// A counted attempt.
@@ -87,20 +98,20 @@ impl Store {
         subject: &str,
         limit: Limit,
         now: Timestamp,
-    ) -> (Key, Option<i64>) {
+    ) -> (Key, i64) {
         // Under a key that is never rotated: a rotation must not start the count again (SE-11).
         let subject = Sensitive::new(subject);
         let code = self
             .keyring
             .lasting_code(Purpose::Attempt, guess.into_str(), &subject);
         let digest = BASE64URL_NOPAD.encode(&code[..code.len().min(16)]);
-        let (window, expires) = match limit.window_minutes {
-            Some(minutes) => {
+        let (window, expires) = match limit.window {
+            Window::Minutes(minutes) => {
                 let seconds = 60 * i64::from(minutes);
                 let window = now.as_second().div_euclid(seconds);
-                (window, Some((window + 2) * seconds))
+                (window, (window + 2) * seconds)
             }
-            None => (0, None),
+            Window::Until(end) => (0, (end + KEPT_AFTER_END).as_second()),
         };
         (key(guess.into_str(), &digest, window), expires)
     }
@@ -149,17 +160,16 @@ impl Store {
     ) -> Result<Attempt, StoreError> {
         let (key, expires) = self.counter(guess, subject, limit, now);
         let name = AttemptKey(key.pk.clone());
-        let mut call = self
+        let call = self
             .update(key)
             .condition_expression("attribute_not_exists(tries) OR tries < :limit")
-            .values([(":limit", n(limit.tries)), (":one", n(1))])
+            .values([
+                (":limit", n(limit.tries)),
+                (":one", n(1)),
+                (":expires", n(expires)),
+            ])
+            .update_expression("ADD tries :one SET expires = :expires")
             .return_values(ReturnValue::UpdatedNew);
-        call = match expires {
-            Some(at) => call
-                .update_expression("ADD tries :one SET expires = :expires")
-                .values([(":expires", n(at))]),
-            None => call.update_expression("ADD tries :one"),
-        };
         match call.send().await {
             Ok(done) => {
                 let tries = done

@@ -34,8 +34,8 @@ fn row(session: &Session) -> Result<Item, StoreError> {
     Ok(row)
 }
 
-/// The maximum number of sessions of an account that are read.
-const MAX_SESSIONS: i32 = 200;
+/// The number of sessions that are read at once.
+const SESSIONS_A_PAGE: i32 = 200;
 
 impl Store {
     /// Loads the session of a token with its account, in one read. The account is parsed only if there is a
@@ -79,8 +79,18 @@ impl Store {
         account: &AccountId,
     ) -> Result<Vec<Session>, StoreError> {
         let pk = accounts::key(portal, account).pk;
-        let (items, _) = self.page(pk, SESSIONS, None, MAX_SESSIONS).await?;
-        items.into_iter().map(item::read).collect()
+        let (mut sessions, mut start) = (Vec::new(), None);
+        loop {
+            let page = self.page(pk.clone(), SESSIONS, start, SESSIONS_A_PAGE);
+            let (items, next) = page.await?;
+            for found in items {
+                sessions.push(item::read(found)?);
+            }
+            if next.is_none() {
+                return Ok(sessions);
+            }
+            start = next;
+        }
     }
 
     /// Updates the last use of a session, if it still exists.

@@ -522,7 +522,7 @@ async fn se_05_an_invitation_link_is_no_oracle_for_usernames_and_hashes_nothing_
     other.invalid("email");
     assert_eq!(hashed(), before);
 
-    // Ten names can be tried in a quarter of an hour, whoever asks.
+    // Ten names can be tried in 15 minutes, from all sources together.
     for n in 0..10 {
         let stranger = world.on("group").from_source(&format!("198.51.100.{n}"));
         let body = World::acceptance(&token, "Sam", "sam@blueheron.example", "ruth.okafor");

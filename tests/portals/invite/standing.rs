@@ -162,7 +162,7 @@ async fn se_02_an_existing_user_cannot_accept_the_invitation_of_a_removed_admini
     assert_eq!(me.body["organizations"].as_array().map(Vec::len), Some(1));
 }
 
-/// Whoever resends an invitation vouches for it, and needs the rights for it.
+/// A person who resends an invitation needs the rights to send it.
 #[tokio::test]
 async fn se_02_an_administrator_who_resends_an_invitation_becomes_its_inviter() {
     let at = by_ada("user").await;
@@ -197,7 +197,7 @@ async fn se_02_the_help_desk_does_not_resend_what_its_inviter_can_no_longer_send
 }
 
 /// The emails about a new user that an address received, without their line breaks.
-async fn told(world: &World, address: &str) -> Vec<String> {
+async fn notices_to(world: &World, address: &str) -> Vec<String> {
     let mails = world.mails_to(address).await;
     let about = mails.into_iter().filter(|m| {
         m.subject
@@ -227,14 +227,14 @@ async fn se_02_the_current_administrators_are_notified_at_their_current_addresse
         .post("/email-confirmations", json!({ "token": confirmation }))
         .await
         .expect(204);
-    let before = told(&at.world, "ruth@blueheron.example").await.len();
+    let before = notices_to(&at.world, "ruth@blueheron.example").await.len();
 
     at.accepts().await.expect(201);
-    let to_ada = told(&at.world, new).await;
+    let to_ada = notices_to(&at.world, new).await;
     assert_eq!(to_ada.len(), 1);
     assert!(to_ada[0].contains("whom you invited"), "{}", to_ada[0]);
     for address in ["ruth@blueheron.example", "bea@blueheron.example"] {
-        let all = told(&at.world, address).await;
+        let all = notices_to(&at.world, address).await;
         let before = if address.starts_with("ruth") {
             before
         } else {
@@ -246,14 +246,14 @@ async fn se_02_the_current_administrators_are_notified_at_their_current_addresse
         );
     }
     for address in ["ada@blueheron.example", "sam@blueheron.example"] {
-        let all = told(&at.world, address).await;
+        let all = notices_to(&at.world, address).await;
         assert!(
             !all.iter().any(|text| text.contains("kim.lind")),
             "{address}: {all:?}"
         );
     }
     assert!(
-        !told(&at.world, "cal@blueheron.example")
+        !notices_to(&at.world, "cal@blueheron.example")
             .await
             .iter()
             .any(|text| text.contains("kim.lind"))
@@ -274,7 +274,7 @@ async fn se_02_every_acceptance_is_reported_where_no_approval_is_required() {
     let ada = world.sign_in("group", "ada.lind").await;
     world.invited(&ada, "Kim", "user").await;
     for address in ["ruth@blueheron.example", "ada@blueheron.example"] {
-        let all = told(&world, address).await;
+        let all = notices_to(&world, address).await;
         let last = all.last().unwrap();
         assert!(
             last.contains("kim.lind") && last.contains("This user now has access."),

@@ -262,7 +262,7 @@ async fn se_11_a_rotation_revives_no_locked_or_used_pin_or_code() {
     maria.post("/pin/letter", json!({})).await.expect(201);
     let new = pin_in(&world.last_letter().await, 6);
     maria.enters_pin(&new).await.expect(200);
-    // A stranger can't tell names by questions that change.
+    // Questions that change would reveal which names exist.
     for (ask, before) in usernames.iter().zip(questions) {
         let asked = world.on("member").post("/password-resets", ask).await;
         assert_eq!(asked.body["questions"], before);

@@ -887,7 +887,7 @@ async fn ux_09_a_forged_link_does_not_tell_whose_id_it_has() {
     let maria = world.member().await;
     let ruth = world.group_principal().await;
     let group = world.on("group");
-    // Ruth has asked for another email address and for a new password.
+    // Ruth has requested another email address and a new password.
     let change = json!({ "email": "ruth@elsewhere.example", "password": PASSWORD });
     ruth.put("/me/email", change).await.expect(202);
     let ask = json!({ "username": "ruth.okafor" });

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vestibule_local::Options;
+use vestibule_local::{Options, personas};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{
@@ -494,7 +494,7 @@ async fn se_04_of_codes_and_answers_guessed_at_once_exactly_the_allowed_number_i
         .await;
 }
 
-/// While sign-in is locked, no other place tells a right password from a wrong one.
+/// While sign-in is locked, the responses to a right and a wrong password are the same everywhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn se_04_a_password_is_compared_nowhere_while_sign_in_is_locked() {
     let rows = places().into_iter().flat_map(|place| place.rows);
@@ -622,5 +622,31 @@ fn se_04_nothing_but_the_one_function_can_compare_a_secret() {
                 file.display()
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn se_04_every_counter_is_deleted_some_time() {
+    let world = World::new().await;
+    let maria = world.member().await;
+    maria.enters_pin("000000").await.refused(422, "pin-wrong");
+    let (helen, _) = world.provider().await;
+    let (username, _) = world.added_by(&helen, "Ivy").await;
+    for name in [username.as_str(), "nobodysname"] {
+        let body = personas::redemption(name, "RC000000");
+        let refused = world
+            .on("provider")
+            .post("/registration-codes/redemption", body)
+            .await;
+        assert_eq!(refused.problem(), "code-wrong");
+    }
+    let items = world.items(&world.instance.tables.main).await;
+    let counters: Vec<_> = items
+        .iter()
+        .filter(|i| i["sk"].as_s().is_ok_and(|sk| sk == "G"))
+        .collect();
+    assert!(counters.len() >= 5, "{}", counters.len());
+    for counter in counters {
+        assert!(counter.contains_key("expires"), "{counter:?}");
     }
 }

@@ -167,7 +167,7 @@ Examples:
                                              rotate the key of the deployed system while it runs
 
 Adds a key, waits until every function uses it (20 minutes on AWS), and encrypts addresses and unsent messages
-again. Nothing is lost or unavailable meanwhile. If the command is interrupted, run it again: it continues.
+again. Nothing is lost or unavailable during this time. If the command is interrupted, run it again: it continues.
 PINs, codes, answers and links stay valid, and those that were locked or used stay so."
     )]
     RotateKey {

@@ -1,4 +1,4 @@
-//! What is freed when a membership ends, whoever or whatever ends it: an administrator, the help desk
+//! What is freed when a membership ends, regardless of what ends it: an administrator, the help desk
 //! or the scheduler.
 
 use jiff::Timestamp;

@@ -209,7 +209,7 @@ fn require_return(
     Ok(())
 }
 
-/// Returns the invitation as the administrator would send it. Whoever resends an invitation becomes its
+/// Returns the invitation as the administrator would send it. A person who resends an invitation becomes its
 /// inviter, so the same rights are required as for a new one (SE-02).
 pub(crate) fn vouched_for(
     acting: ActingAdministrator<'_>,
