@@ -218,14 +218,14 @@ pub struct Once<'a> {
     pub key: Option<&'a Repeatable>,
 }
 
-/// Does the same as [`transact`], and keeps the response for the key of the request. A repetition gets the
+/// Does the same as [`transact()`], and keeps the response for the key of the request. A repetition gets the
 /// kept response; of two simultaneous requests one decides, and the other gets its response.
 ///
 /// `respond` builds the response before the decision is committed, so it may not depend on anything that is
 /// read later.
 ///
 /// # Errors
-/// Those of [`transact`], and a problem when the key was used for another request.
+/// Those of [`transact()`], and a problem when the key was used for another request.
 pub async fn once<S, T, L, D>(
     app: &App,
     Once { caller, key }: Once<'_>,

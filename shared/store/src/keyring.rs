@@ -1,7 +1,7 @@
 //! Loads, creates and refreshes the keyring. Its wrapped keys are stored in the main table; KMS unwraps them.
 //!
 //! A missing keyring is never replaced silently, because everything that the lost keys protect would be
-//! unreadable (SE-11): [`load`] fails, and only [`Keys::create`], an explicit step on new tables, creates one.
+//! unreadable (SE-11): [`Keys::load`] fails, and only [`Keys::create`], an explicit step on new tables, creates one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
