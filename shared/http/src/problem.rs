@@ -67,19 +67,13 @@ pub struct ProblemBody {
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
-    /// The header `Retry-After` in seconds, if it is not the usual one for the status.
+    /// The header `Retry-After` in seconds; every 429 and 503 has it (RFC 6585, 4).
     retry_after: Option<u32>,
     body: Box<ProblemBody>,
 }
 
-/// The usual `Retry-After` in seconds of a status that is temporary (RFC 6585, 4; RFC 9110, 15.6.4).
-const fn usual_retry_after(status: StatusCode) -> Option<u32> {
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => Some(30),
-        StatusCode::TOO_MANY_REQUESTS => Some(15 * 60),
-        _ => None,
-    }
-}
+/// The `Retry-After` in seconds when a dependency is unavailable (RFC 9110, 15.6.4).
+const UNAVAILABLE_RETRY_AFTER: u32 = 30;
 
 impl Problem {
     /// Creates a problem with the type `urn:vestibule:problem:<kind>`.
@@ -150,12 +144,14 @@ impl Problem {
     /// Creates the problem for an unavailable dependency; the cause is only logged.
     pub fn unavailable(cause: &dyn fmt::Display) -> Self {
         tracing::error!(%cause, "the system is unavailable");
-        Self::new(
+        let mut problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             "Temporarily unavailable",
             "The system is temporarily unavailable. Try again in a minute.",
-        )
+        );
+        problem.retry_after = Some(UNAVAILABLE_RETRY_AFTER);
+        problem
     }
 
     /// Creates the problem for something that does not exist or that the caller may not see; both look the
@@ -314,7 +310,7 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(seconds) = self.retry_after.or(usual_retry_after(self.status)) {
+        if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
