@@ -13,8 +13,9 @@ use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::state::membership::{Issue, PendingStep};
 use vestibule_domain::values::text::{self, Sensitive};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::rate_limit::Counter;
 use vestibule_http::responses::NextStepResponse;
-use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described};
+use vestibule_http::secret_check::{self, Checked, Comparer, Described};
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
 use vestibule_store::attempts::{AttemptKind, Limit, Window};
 

@@ -8,7 +8,8 @@ use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems};
-use vestibule_http::secret_check::{Counter, Described};
+use vestibule_http::rate_limit::Counter;
+use vestibule_http::secret_check::Described;
 use vestibule_http::{App, Caller, Problem, SignedIn, credentials, request_limit};
 use vestibule_store::attempts::{AttemptKind, Limit, Window};
 

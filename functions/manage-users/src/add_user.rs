@@ -22,7 +22,8 @@ use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{Email, PersonName, Username};
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
-use vestibule_http::secret_check::{Counter, Described};
+use vestibule_http::rate_limit::Counter;
+use vestibule_http::secret_check::Described;
 use vestibule_http::transact::try_transact;
 use vestibule_http::{
     App, Attempt, Caller, Entitled, FieldErrors, Problem, credentials, request_limit,

@@ -9,7 +9,8 @@ use vestibule_domain::rules::profile::{self, MAX_FEEDBACK_LENGTH as MAX_LENGTH};
 use vestibule_domain::state::audit::Action;
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
-use vestibule_http::secret_check::{Counter, Described};
+use vestibule_http::rate_limit::Counter;
+use vestibule_http::secret_check::Described;
 use vestibule_http::{App, Entitled, Problem, request_limit};
 use vestibule_store::attempts::{AttemptKind, Limit, Window};
 

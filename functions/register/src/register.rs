@@ -30,8 +30,9 @@ use vestibule_domain::values::text::{Email, PersonName, PostalAddress, Sensitive
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
+use vestibule_http::rate_limit::Scene;
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::secret_check::{self, Comparer, Described, Proven, Scene};
+use vestibule_http::secret_check::{self, Comparer, Described, Proven};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, responses, transact, verification};
 
 /// A registration against the plan's records.

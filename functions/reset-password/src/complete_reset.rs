@@ -13,9 +13,10 @@ use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::{Sensitive, Username};
 use vestibule_http::credentials::{self, HintAnswerFields, QuestionAnswerFields, parse_answer};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
+use vestibule_http::rate_limit::{Counter, RESET, Scene};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::secret_check::{self, Comparer, Counter, Described, Proven, Scene};
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
+use vestibule_http::secret_check::{self, Comparer, Described, Proven};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 use vestibule_store::CommitError;
 use vestibule_store::attempts::AttemptKind;
 
@@ -183,12 +184,8 @@ async fn check(
 ) -> Result<Option<((Account, PasswordHash), Proven)>, Problem> {
     let limit = &policy.rate_limits.sign_in;
     let counters = [
-        Counter {
-            kind: AttemptKind::Recovery,
-            subject: rate_limit::subject_of(rate_limit::RESET, policy, subject),
-            limit: rate_limit::limits(limit).0,
-        },
-        Counter::source(rate_limit::RESET, limit, (policy, origin)),
+        Counter::step((AttemptKind::Recovery, RESET), subject, limit, policy),
+        Counter::source(RESET, limit, (policy, origin)),
     ];
     let account = OnceCell::new();
     let load = async {

@@ -16,8 +16,9 @@ use axum::middleware;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Action;
+use vestibule_http::rate_limit::Scene;
 use vestibule_http::router::in_least_time;
-use vestibule_http::secret_check::{Described, Scene};
+use vestibule_http::secret_check::Described;
 use vestibule_http::{App, Problem, request_limit};
 use vestibule_store::attempts::AttemptKind;
 

@@ -15,8 +15,9 @@ use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::state::record::{RecordKey, Verification};
 use vestibule_domain::values::text::NamePart;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
+use vestibule_http::rate_limit::{Counter, Scene};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::secret_check::{self, Comparer, Counter, Described, Scene};
+use vestibule_http::secret_check::{self, Comparer, Described};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, verification};
 
 use crate::{questions, unsupported};

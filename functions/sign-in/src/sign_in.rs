@@ -20,8 +20,9 @@ use vestibule_domain::values::text::{Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
+use vestibule_http::rate_limit::{Counter, Scene};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::secret_check::{self, Checked, Comparer, Counter, Described, Scene};
+use vestibule_http::secret_check::{self, Checked, Comparer, Described};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, credentials, transact};
 
 use crate::SessionResponse;

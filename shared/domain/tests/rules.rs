@@ -945,7 +945,7 @@ fn se_02_an_invitation_is_worth_what_its_inviter_and_organization_are_worth_now(
                 before: Box::new(PendingStep::Open),
             };
         }),
-        ("who has not entered the PIN", |a| {
+        ("whose PIN has not been entered", |a| {
             a.memberships[0].pending_step = PendingStep::Pin { issue: issue() };
         }),
         ("whose access has ended", |a| {

@@ -1,12 +1,16 @@
-//! The limits of the policy and the subjects they count, for [`secret_check`](crate::secret_check) and
+//! Counters of attempts and requests, with the limits of the policy, for [`secret_check`](crate::secret_check) and
 //! [`request_limit`](crate::request_limit).
 
+use futures::future;
+use jiff::Timestamp;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
 use vestibule_domain::state::account::Account;
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
+use vestibule_domain::state::audit::Origin;
+use vestibule_store::StoreError;
+use vestibule_store::attempts::{Attempt, AttemptKind, Limit, Window};
 
-use crate::{App, Problem};
+use crate::{App, Problem, Source};
 
 /// Returns the limit per subject and the limit per source.
 pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
@@ -23,25 +27,117 @@ pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
     )
 }
 
-/// Returns the subject under which attempts at a username's password are counted.
-pub fn password_of(policy: &Policy, username_key: &str) -> String {
-    format!("{}/{username_key}", policy.portal)
+/// The maximum number of attempts at the verification of one plan record in 365 days, on all portals
+/// (SE-09): an attacker guesses four digits with a probability of 1 % a year.
+pub const MAX_ATTEMPTS_PER_RECORD: u32 = 100;
+
+/// The portal's policy and the origin of the request.
+pub type Scene<'a> = (&'a Policy, &'a Origin);
+
+/// A counter that an attempt increments before anything is compared.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    pub kind: AttemptKind,
+    pub subject: String,
+    pub limit: Limit,
 }
 
-/// Returns the subject under which attempts at a username's password from one device are counted.
-pub fn device_of(policy: &Policy, username_key: &str, digest: &str) -> String {
-    format!("{}/{username_key}/{digest}", policy.portal)
+impl Counter {
+    /// Counts attempts of `step` from the source of a request.
+    pub fn source(step: &str, limit: &RateLimit, (policy, origin): Scene<'_>) -> Self {
+        Self {
+            kind: AttemptKind::Source,
+            subject: format!("{step}/{}/{}", policy.portal, Source::of(origin)),
+            limit: limits(limit).1,
+        }
+    }
+
+    /// Counts attempts at the password of a username from one device. It replaces the counter of the
+    /// username if the account knows the device, so that strangers cannot lock the owner out (SE-05, OWASP
+    /// Authentication Cheat Sheet: device cookies).
+    pub fn device(username_key: &str, digest: &str, policy: &Policy) -> Self {
+        Self {
+            kind: AttemptKind::Device,
+            subject: format!("{}/{username_key}/{digest}", policy.portal),
+            limit: limits(&policy.rate_limits.sign_in).0,
+        }
+    }
+
+    /// Counts attempts at the verification of a plan record, whose last four digits are soon guessed, on all
+    /// portals together (SE-09).
+    pub(crate) fn record(subject: &str) -> Self {
+        Self {
+            kind: AttemptKind::Record,
+            subject: subject.to_owned(),
+            limit: Limit {
+                tries: MAX_ATTEMPTS_PER_RECORD,
+                window: Window::Minutes(365 * 24 * 60),
+            },
+        }
+    }
+
+    /// Counts attempts at the password of a username, wherever it is entered.
+    pub fn password(username_key: &str, policy: &Policy) -> Self {
+        Self {
+            kind: AttemptKind::Password,
+            subject: format!("{}/{username_key}", policy.portal),
+            limit: limits(&policy.rate_limits.sign_in).0,
+        }
+    }
+
+    /// Counts attempts of `step` at a subject on one portal.
+    pub fn step(
+        (kind, step): (AttemptKind, &str),
+        subject: &str,
+        limit: &RateLimit,
+        policy: &Policy,
+    ) -> Self {
+        Self {
+            kind,
+            subject: format!("{step}/{}/{subject}", policy.portal),
+            limit: limits(limit).0,
+        }
+    }
+
+    /// Returns its current key, for a decision to clear it.
+    pub(crate) fn key(&self, app: &App, now: Timestamp) -> AttemptKey {
+        let Self {
+            kind,
+            subject,
+            limit,
+        } = self;
+        app.store.attempts_of(*kind, subject, *limit, now)
+    }
+
+    /// Counts one attempt.
+    pub(crate) async fn count(&self, app: &App, now: Timestamp) -> Result<Attempt, StoreError> {
+        let Self {
+            kind,
+            subject,
+            limit,
+        } = self;
+        app.store.count_attempt(*kind, subject, *limit, now).await
+    }
+}
+
+/// Counts one attempt under all counters at once. Returns what each counted, and the kind of the first one that
+/// is exhausted.
+pub(crate) async fn count_all(
+    app: &App,
+    counters: &[Counter],
+    now: Timestamp,
+) -> Result<(Vec<Attempt>, Option<AttemptKind>), StoreError> {
+    let counting = counters.iter().map(|counter| counter.count(app, now));
+    let counted = future::try_join_all(counting).await?;
+    let mut each = counters.iter().zip(&counted);
+    let exhausted = each.find_map(|(c, counted)| counted.allowed.is_none().then_some(c.kind));
+    Ok((counted, exhausted))
 }
 
 /// The step that requests a password reset.
 pub const ASK_RESET: &str = "ask-reset";
 /// The step that sets the new password.
 pub const RESET: &str = "reset";
-
-/// Returns the subject of a counter: attempts of one step on one portal.
-pub fn subject_of(step: &str, policy: &Policy, subject: &str) -> String {
-    format!("{step}/{}/{subject}", policy.portal)
-}
 
 /// Returns the counters that can block the owner of an account from signing in or resetting the password.
 /// Counters of sources are not included, because they do not belong to the account. A locked PIN or code
@@ -50,32 +146,22 @@ pub fn of_account(
     app: &App,
     account: &Account,
     policy: &Policy,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Vec<AttemptKey> {
     let name = account.username.key();
-    let (limit, _) = limits(&policy.rate_limits.sign_in);
-    let recovery = |step, subject| {
-        let subject = subject_of(step, policy, subject);
-        app.store
-            .attempts_of(AttemptKind::Recovery, &subject, limit, now)
-    };
-    let devices = account.devices.keys().map(|digest| {
-        let subject = device_of(policy, &name, digest);
-        app.store
-            .attempts_of(AttemptKind::Device, &subject, limit, now)
-    });
+    let limit = &policy.rate_limits.sign_in;
+    let recovery =
+        |step, subject| Counter::step((AttemptKind::Recovery, step), subject, limit, policy);
     let others = [
-        app.store.attempts_of(
-            AttemptKind::Password,
-            &password_of(policy, &name),
-            limit,
-            now,
-        ),
+        Counter::password(&name, policy),
         recovery(ASK_RESET, &name),
         recovery(RESET, &name),
         recovery(RESET, account.id.as_str()),
     ];
-    others.into_iter().chain(devices).collect()
+    let digests = account.devices.keys();
+    let devices = digests.map(|digest| Counter::device(&name, digest, policy));
+    let all = others.into_iter().chain(devices);
+    all.map(|counter| counter.key(app, now)).collect()
 }
 
 /// Returns the problem for an exceeded limit.

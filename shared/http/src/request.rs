@@ -1,7 +1,5 @@
 //! Extractors for requests: portal, ids, query, body and origin.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -15,6 +13,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::state::audit::Origin;
+use vestibule_domain::values::source::customer_of;
 
 use crate::{App, Problem};
 
@@ -115,21 +114,10 @@ pub fn cursor<T>(
 pub struct Source(pub String);
 
 impl Source {
-    /// Returns the source under which attempts are counted: an IPv4 address, or the /64 network of an IPv6
-    /// address, because one customer has all addresses in it (SE-09). Every spelling of an address is the
-    /// same source.
+    /// Returns the source under which attempts are counted, for all addresses of one customer together.
     pub fn of(origin: &Origin) -> String {
-        let Some(source) = origin.source.as_deref() else {
-            return "unknown".to_owned();
-        };
-        match source.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-            Ok(IpAddr::V6(ip)) => {
-                let [a, b, c, d, ..] = ip.segments();
-                format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-            Ok(ip) => ip.to_string(),
-            Err(_) => source.to_owned(),
-        }
+        let source = origin.source.as_deref();
+        source.map_or_else(|| "unknown".to_owned(), customer_of)
     }
 }
 

@@ -18,10 +18,10 @@ use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_domain::{Change, Decision};
 use vestibule_secrets::{Hasher, Purpose, Verified};
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
+use vestibule_store::attempts::AttemptKind;
 
-use crate::rate_limit::{self, exhausted, limits};
-use crate::{App, Caller, Problem, Source};
+use crate::rate_limit::{Counter, Scene, count_all, exhausted};
+use crate::{App, Caller, Problem};
 
 /// The hasher of an application. Everyone can hash a new password; only [`check`] compares one.
 #[derive(Debug, Clone)]
@@ -43,70 +43,11 @@ impl Passwords {
     }
 }
 
-/// The maximum number of attempts at the verification of one plan record in 365 days, on all portals
-/// (SE-09): an attacker guesses four digits with a probability of 1 % a year.
-pub const MAX_ATTEMPTS_PER_RECORD: u32 = 100;
-
 /// The reason of an attempt over a limit.
 const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
 
 /// The reason of an attempt with a wrong password.
 pub const WRONG_PASSWORD: &str = "wrong_password";
-
-/// A counter that an attempt increments before anything is compared.
-#[derive(Debug, Clone)]
-pub struct Counter {
-    pub kind: AttemptKind,
-    pub subject: String,
-    pub limit: Limit,
-}
-
-impl Counter {
-    /// Counts attempts of `step` from the source of a request.
-    pub fn source(step: &str, limit: &RateLimit, (policy, origin): Scene<'_>) -> Self {
-        Self {
-            kind: AttemptKind::Source,
-            subject: format!("{step}/{}/{}", policy.portal, Source::of(origin)),
-            limit: limits(limit).1,
-        }
-    }
-
-    /// Counts attempts at the password of a username from one device. It replaces the counter of the
-    /// username if the account knows the device, so that strangers cannot lock the owner out (SE-05, OWASP
-    /// Authentication Cheat Sheet: device cookies).
-    pub fn device(username_key: &str, digest: &str, policy: &Policy) -> Self {
-        Self {
-            kind: AttemptKind::Device,
-            subject: rate_limit::device_of(policy, username_key, digest),
-            limit: limits(&policy.rate_limits.sign_in).0,
-        }
-    }
-
-    /// Counts attempts at the verification of a plan record, whose last four digits are soon guessed, on all
-    /// portals together (SE-09).
-    fn record(subject: &str) -> Self {
-        Self {
-            kind: AttemptKind::Record,
-            subject: subject.to_owned(),
-            limit: Limit {
-                tries: MAX_ATTEMPTS_PER_RECORD,
-                window: Window::Minutes(365 * 24 * 60),
-            },
-        }
-    }
-
-    /// Counts attempts at the password of a username, wherever it is entered.
-    pub fn password(username_key: &str, policy: &Policy) -> Self {
-        Self {
-            kind: AttemptKind::Password,
-            subject: rate_limit::password_of(policy, username_key),
-            limit: limits(&policy.rate_limits.sign_in).0,
-        }
-    }
-}
-
-/// The portal's policy and the origin of the request.
-pub type Scene<'a> = (&'a Policy, &'a Origin);
 
 /// How the audit trail describes a refused attempt.
 #[derive(Debug, Clone)]
@@ -289,12 +230,9 @@ impl Comparer<'_> {
     ) -> Result<Result<RightPassword, &'static str>, Problem> {
         let subject = account.map_or_else(|| decoy.to_owned(), |a| a.username.key());
         let counter = Counter::password(&subject, self.policy);
-        let (kind, subject, limit) = (counter.kind, &counter.subject, counter.limit);
-        let attempts = self.app.store.attempts_of(kind, subject, limit, self.at);
-        let is_allowed = self.counted.contains(&attempts) || {
-            let counted = self.app.store.count_attempt(kind, subject, limit, self.at);
-            counted.await?.allowed.is_some()
-        };
+        let attempts = counter.key(self.app, self.at);
+        let is_allowed = self.counted.contains(&attempts)
+            || counter.count(self.app, self.at).await?.allowed.is_some();
         let account = account.filter(|_| is_allowed);
         let right = self.compare_password(account, entered, attempts).await;
         Ok(match is_allowed {
@@ -314,9 +252,7 @@ impl Comparer<'_> {
         (name, digest): (&str, &str),
         entered: &Sensitive,
     ) -> Result<Option<RightPassword>, Problem> {
-        let counter = Counter::device(name, digest, self.policy);
-        let (kind, subject, limit) = (counter.kind, &counter.subject, counter.limit);
-        let attempts = self.app.store.attempts_of(kind, subject, limit, self.at);
+        let attempts = Counter::device(name, digest, self.policy).key(self.app, self.at);
         if !self.counted.contains(&attempts) {
             return Err(Problem::internal(
                 "a password was compared without a counter",
@@ -403,18 +339,8 @@ where
     C: FnOnce(Comparer<'a>) -> F,
     F: Future<Output = Result<Result<T, &'static str>, Problem>>,
 {
-    let counting = counters.iter().map(|counter| {
-        let (kind, subject, limit) = (counter.kind, &counter.subject, counter.limit);
-        async move {
-            let counted = app.store.count_attempt(kind, subject, limit, origin.at);
-            Ok(counted.await?)
-        }
-    });
-    let (counted, described) = future::try_join(future::try_join_all(counting), load).await?;
-    let exhausted = counters
-        .iter()
-        .zip(&counted)
-        .find_map(|(counter, counted)| counted.allowed.is_none().then_some(counter.kind));
+    let counting = async { Ok(count_all(app, counters, origin.at).await?) };
+    let ((counted, exhausted), described) = future::try_join(counting, load).await?;
     if let Some(kind) = exhausted {
         let reason = match kind {
             AttemptKind::Pin | AttemptKind::RegistrationCode => "locked",
@@ -514,11 +440,7 @@ pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -
     );
     let limit = &policy.rate_limits.registration;
     [
-        Counter {
-            kind: AttemptKind::Verification,
-            subject: rate_limit::subject_of(step, policy, &subject),
-            limit: limits(limit).0,
-        },
+        Counter::step((AttemptKind::Verification, step), &subject, limit, policy),
         Counter::source(step, limit, scene),
         Counter::record(&subject),
     ]

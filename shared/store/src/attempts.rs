@@ -91,6 +91,16 @@ pub struct Attempt {
 }
 
 impl Store {
+    /// Returns a keyed digest of what is counted. Its key is never rotated, because a rotation must not start
+    /// the count again (SE-11).
+    pub(crate) fn counted_digest(&self, context: &str, subject: &str) -> String {
+        let subject = Sensitive::new(subject);
+        let code = self
+            .keyring
+            .lasting_code(Purpose::Attempt, context, &subject);
+        BASE64URL_NOPAD.encode(&code[..code.len().min(16)])
+    }
+
     /// Returns the key of the current counter for `subject`, and when the counter expires.
     fn counter(
         &self,
@@ -99,12 +109,7 @@ impl Store {
         limit: Limit,
         now: Timestamp,
     ) -> (Key, i64) {
-        // Under a key that is never rotated: a rotation must not start the count again (SE-11).
-        let subject = Sensitive::new(subject);
-        let code = self
-            .keyring
-            .lasting_code(Purpose::Attempt, guess.into_str(), &subject);
-        let digest = BASE64URL_NOPAD.encode(&code[..code.len().min(16)]);
+        let digest = self.counted_digest(guess.into_str(), subject);
         let (window, expires) = match limit.window {
             Window::Minutes(minutes) => {
                 let seconds = 60 * i64::from(minutes);

@@ -6,14 +6,13 @@
 //! accept is postponed to its next attempt. Letters are printed in batches ([`crate::batches`]).
 
 use aws_sdk_dynamodb::types::ReturnValue;
-use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
 use strum::IntoStaticStr;
 use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::state::audit::{Actor, AuditEvent};
 use vestibule_domain::values::ids::{MessageId, PortalId};
-use vestibule_domain::values::text::Sensitive;
+use vestibule_domain::values::source::customer_of;
 use vestibule_secrets::Purpose;
 
 use crate::attributes::{Item, text};
@@ -316,13 +315,10 @@ impl Writes<'_> {
     pub(crate) fn sender_of(&self, event: &AuditEvent) -> Option<String> {
         let sender = match (&event.actor, &event.source) {
             (Actor::Account(id) | Actor::HelpDesk(id), _) => format!("account/{id}"),
-            (Actor::Unknown, Some(source)) => format!("source/{source}"),
+            (Actor::Unknown, Some(source)) => format!("source/{}", customer_of(source)),
             (Actor::Unknown, None) | (Actor::System, _) => return None,
         };
-        let sender = Sensitive::new(sender);
-        let keyring = &self.store.keyring;
-        let digest = keyring.lasting_code(Purpose::Attempt, "sender", &sender);
-        Some(BASE64URL_NOPAD.encode(&digest[..digest.len().min(16)]))
+        Some(self.store.counted_digest("sender", &sender))
     }
 
     /// Withdraws a letter, unless it is in a batch that is being printed.

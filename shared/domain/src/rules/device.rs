@@ -1,8 +1,6 @@
 //! Devices and networks used to sign in. The user is notified of a new device (UX-06) and of
 //! concurrent use from several places (EX-01).
 
-use std::net::IpAddr;
-
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use rand::{CryptoRng, RngExt};
@@ -15,6 +13,7 @@ use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::session::Session;
 use crate::values::ids::AccountId;
+use crate::values::source::network_of;
 use crate::values::text::Sensitive;
 
 /// The maximum number of devices that an account remembers. The least recently used one is
@@ -103,16 +102,6 @@ impl Account {
         others.sort_by_key(|(digest, used_at)| (std::cmp::Reverse(**used_at), *digest));
         let excess = others.into_iter().skip(MAX_REMEMBERED - 1);
         excess.map(|(digest, _)| digest.clone()).collect()
-    }
-}
-
-/// Returns the network of a source address: /24 for IPv4, /48 for IPv6. A provider may assign any
-/// address in it to the same customer.
-fn network_of(source: &str) -> String {
-    match source.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V4(ip)) => format!("{:?}", &ip.octets()[..3]),
-        Ok(IpAddr::V6(ip)) => format!("{:?}", &ip.segments()[..3]),
-        Err(_) => source.to_owned(),
     }
 }
 

@@ -5,4 +5,5 @@ pub mod csv;
 pub mod folding;
 pub mod ids;
 pub mod record_kind;
+pub mod source;
 pub mod text;
