@@ -612,7 +612,7 @@ async fn authenticator_data_that_breaks_the_rules_is_refused() {
     });
 
     type Change = fn(&mut Vec<u8>);
-    let changes: [(&str, Change, Result<(), PasskeyRefusal>); 17] = [
+    let changes: [(&str, Change, Result<(), PasskeyRefusal>); 15] = [
         ("nothing", |_| (), Ok(())),
         (
             "first byte of the hash",
@@ -630,16 +630,6 @@ async fn authenticator_data_that_breaks_the_rules_is_refused() {
             Err(WrongRelyingParty),
         ),
         ("nobody present", |d| d[FLAGS] &= !1, Err(WrongFlags)),
-        (
-            "synchronized, but can't be",
-            |d| d[FLAGS] = d[FLAGS] & !8 | 0x10,
-            Err(WrongFlags),
-        ),
-        (
-            "can be synchronized, other than at its registration",
-            |d| d[FLAGS] ^= 8,
-            Err(WrongFlags),
-        ),
         ("flag of a credential", |d| d[FLAGS] |= 0x40, Err(Malformed)),
         ("flag of extensions", |d| d[FLAGS] |= 0x80, Err(Malformed)),
         ("one byte more", |d| d.push(0), Err(Malformed)),
@@ -667,6 +657,27 @@ async fn authenticator_data_that_breaks_the_rules_is_refused() {
         let result = site.authenticates(&started.ceremony, &signed, &passkey);
         assert_eq!(result.map(|_| ()), expected, "{what}");
     }
+    // A passkey is synchronized only if it can be, and it can or it can't forever.
+    for (can_be, flags, expected) in [
+        (false, 0, Ok(())),
+        (true, 0x08, Ok(())),
+        (true, 0x18, Ok(())),
+        (false, 0x10, Err(WrongFlags)),
+        (false, 0x08, Err(WrongFlags)),
+        (true, 0, Err(WrongFlags)),
+    ] {
+        passkey.backup_eligible = can_be;
+        let changed = change_authenticator_data(&response, |data| {
+            data[FLAGS] = data[FLAGS] & !0x18 | flags;
+        });
+        let signed = sign_again(&browser, changed);
+        let result = site.authenticates(&started.ceremony, &signed, &passkey);
+        let result = result.map(|assertion| assert_eq!(assertion.backed_up, flags == 0x18));
+        assert_eq!(result, expected, "{can_be} {flags}");
+    }
+    let signed = sign_again(&browser, response.clone());
+    let data = decode(&signed["response"]["authenticatorData"]);
+    passkey.backup_eligible = data[FLAGS] & 8 != 0;
     // Authenticators that do not count always send 0.
     passkey.sign_count = 0;
     let zero = change_authenticator_data(&response, |data| data[COUNTER + 3] = 0);
