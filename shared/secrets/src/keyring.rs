@@ -44,10 +44,16 @@ pub enum Purpose {
     AuditSeal,
     /// Responses that are kept for requests with an idempotency key.
     Response,
+    /// Secrets that are shared with an authenticator app (MF-01).
+    AppSecret,
+    /// Recovery codes for a lost second factor (MF-01).
+    RecoveryCode,
+    /// Passkey ceremonies that have started.
+    Ceremony,
 }
 
 impl Purpose {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::RecordProof,
         Self::Pin,
         Self::RegistrationCode,
@@ -58,6 +64,9 @@ impl Purpose {
         Self::AuditEntry,
         Self::AuditSeal,
         Self::Response,
+        Self::AppSecret,
+        Self::RecoveryCode,
+        Self::Ceremony,
     ];
 
     /// Returns the name used to derive the keys. It must never change.
@@ -73,6 +82,9 @@ impl Purpose {
             Self::AuditEntry => "audit-entry",
             Self::AuditSeal => "audit-seal",
             Self::Response => "response",
+            Self::AppSecret => "app-secret",
+            Self::RecoveryCode => "recovery-code",
+            Self::Ceremony => "ceremony",
         }
     }
 }

@@ -18,7 +18,10 @@
 
 mod keyring;
 pub mod kms;
+pub mod passkey;
 mod passwords;
+pub mod recovery_code;
+pub mod totp;
 
 pub use keyring::{CannotOpen, Keyring, Purpose, SystemMac, WrappedKey, sealed_with};
 pub use passwords::{HashParameters, Hasher, Verified};

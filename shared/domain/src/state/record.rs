@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::policy::{RecordCondition, RegistrationType, Slug};
+use crate::values::base64url;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::record_kind::{Fact, RecordKind};
 use crate::values::text::{PostalAddress, Sensitive};
@@ -20,20 +20,6 @@ pub struct Mac {
     /// Stored as base64url.
     #[serde(with = "base64url")]
     pub code: Vec<u8>,
-}
-
-mod base64url {
-    use super::{BASE64URL_NOPAD, Deserialize};
-
-    pub fn serialize<S: serde::Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&BASE64URL_NOPAD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-        BASE64URL_NOPAD
-            .decode(String::deserialize(d)?.as_bytes())
-            .map_err(serde::de::Error::custom)
-    }
 }
 
 impl PartialEq for Mac {
