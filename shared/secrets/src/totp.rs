@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn one_step_before_and_after_is_accepted() {
-        let now = 1_000_000;
+        let now = 1_000_000_u64;
         for second in [now * 30, now * 30 + 29] {
             for step in now - 3..=now + 3 {
                 let expected = (step.abs_diff(now) <= 1).then_some(step);
