@@ -121,12 +121,7 @@ pub(crate) async fn enter_pin(
         Ok(account) => account,
         Err(refusal) => return Err(refused(&app, &caller, refusal, &mut app.rng()).await?),
     };
-    let next_step = next_step(
-        &account,
-        account.membership(organization),
-        policy,
-        caller.origin.at,
-    );
+    let next_step = next_step(&account, &caller.session, policy, caller.origin.at);
     if next_step == Some(NextStep::EnterPin) {
         return Err(Problem::conflict());
     }

@@ -21,6 +21,7 @@ use vestibule_domain::state::membership::{Membership, PendingStep};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::{PostalAddress, Reason};
+use vestibule_http::second_factor::Confirmation;
 use vestibule_http::{
     App, Body, Caller, Entitled, FieldErrors, Problem, credentials, rate_limit, transact,
 };
@@ -92,7 +93,10 @@ pub(crate) async fn require(
 ) -> Result<(), Problem> {
     let acting = caller.acting()?;
     if acting.allowed(permission, &caller.policy).is_some() {
-        return Ok(());
+        return match permission {
+            Permission::ActOnAccounts => caller.require_confirmation(Confirmation::FactorIfAny),
+            _ => Ok(()),
+        };
     }
     let action = match permission {
         Permission::ActOnAccounts => AuditAction::ActOnAccount,

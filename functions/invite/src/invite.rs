@@ -141,6 +141,7 @@ fn decide(
     rng: &mut StdRng,
 ) -> Result<(Invitation, Decision), Problem> {
     let own = own_organization(caller)?;
+    caller.require_confirmation_to_grant(invitee.role)?;
     let locator = format!("{own}.{}", Invitation::natural_id(own, &invitee.email));
     let token = Token::random(TokenKind::Invitation, locator, rng);
     let history = History {

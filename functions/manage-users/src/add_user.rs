@@ -300,6 +300,7 @@ fn decide(
     rng: &mut StdRng,
 ) -> Result<(Account, Decision), Problem> {
     let (policy, acting) = (&caller.policy, caller.acting()?);
+    caller.require_confirmation_to_grant(person.role)?;
     let code = is_by_code(policy)
         .then(|| app.fresh_registration_code(policy, rng))
         .flatten();

@@ -55,6 +55,7 @@ pub(crate) async fn assign_access(
     Body(request): Body<AssignAccessRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let acting = caller.acting()?;
+    caller.require_confirmation_to_grant(request.role)?;
     let (loaded, user) = transact(
         &app,
         |_| LoadedUser::find(&app, &caller, Permission::EditUsers, &id),

@@ -19,6 +19,7 @@ use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::responses::Page;
+use vestibule_http::second_factor::Confirmation;
 use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
@@ -157,6 +158,7 @@ pub(crate) async fn download(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let organization = allowed(&caller, Permission::DownloadUsers)?;
+    caller.require_confirmation(Confirmation::FactorIfAny)?;
     let sees_last = caller
         .policy
         .allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);

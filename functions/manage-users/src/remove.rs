@@ -3,12 +3,14 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::actions::authority::Authority;
 use vestibule_domain::rules::actions::remove;
 use vestibule_http::openapi::{EntitledProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Entitled, Problem};
+use vestibule_http::second_factor::Confirmation;
+use vestibule_http::{App, Entitled, Problem, transact};
 
-use crate::act;
+use crate::{LoadedUser, problem};
 
 /// Remove a user
 ///
@@ -30,12 +32,18 @@ pub(crate) async fn remove(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    act(
+    let authority = Authority::Administrator(caller.acting()?);
+    transact(
         &app,
-        &caller,
-        Permission::DeleteUsers,
-        &id,
-        |authority, loaded, context| remove::remove(authority, loaded.target(), context),
+        |_| LoadedUser::find(&app, &caller, Permission::DeleteUsers, &id),
+        |loaded, rng| {
+            let membership = loaded.user.membership(Some(&loaded.organization.id));
+            if membership.is_some_and(|m| m.role.is_administrator()) {
+                caller.require_confirmation(Confirmation::FactorIfAny)?;
+            }
+            remove::remove(authority, loaded.target(), caller.context(rng))
+                .map_err(|refusal| problem(refusal, &caller.policy))
+        },
     )
     .await?;
     Ok(StatusCode::NO_CONTENT)

@@ -15,7 +15,7 @@ use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{ChosenBy, LetterAddress, Policy, RecordedBy, RegistrationType};
 use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::rules::next_step::step_after_sign_in;
 use vestibule_domain::rules::register::{
     self as rules, Applicant, ExistingOrganization, Refusal, Registered, Registration,
 };
@@ -404,7 +404,7 @@ pub(crate) fn created(
     let notices = membership
         .filter(|m| rules::requires_backup_administrator(m.role, policy))
         .map(|_| "invite_backup".to_owned());
-    let next_step = next_step(account, membership, policy, origin.at);
+    let next_step = step_after_sign_in(account, membership, policy, origin.at);
     let body = RegistrationResponse {
         user_id: account.id.to_string(),
         username: account.username.to_string(),

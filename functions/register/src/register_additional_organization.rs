@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Change;
 use vestibule_domain::policy::RegistrationType;
-use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::rules::next_step::step_after_sign_in;
 use vestibule_domain::rules::register::{self as rules, Further, Refusal, Registered};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, Actor};
@@ -199,7 +199,7 @@ pub(crate) fn new_membership(
     let organization = membership.organization.as_ref();
     let organization =
         organization.ok_or_else(|| Problem::internal("a place in no organization"))?;
-    let next_step = next_step(account, Some(membership), policy, caller.origin.at);
+    let next_step = step_after_sign_in(account, Some(membership), policy, caller.origin.at);
     let asks = rules::requires_backup_administrator(membership.role, policy);
     let body = AdditionalOrganizationResponse {
         organization_id: organization.to_string(),

@@ -62,10 +62,10 @@ pub(crate) async fn choose_organization(
     let mut rng = app.rng();
     let session = &caller.session;
     let chosen = rules::choose_organization(account, session, &wanted, caller.context(&mut rng));
-    let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
+    let (session, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
     app.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));
-    let next_step = next_step(account, membership, policy, caller.origin.at);
+    let next_step = next_step(account, &session, policy, caller.origin.at);
     Ok(Json(ChosenOrganizationResponse {
         organization_id: wanted.to_string(),
         next_step: responses::step(next_step),

@@ -3,9 +3,12 @@
 mod change_password;
 mod choose_organization;
 mod end_session;
+mod give_second_factor;
 mod list_sessions;
+mod passkey_challenge;
 mod show_session;
 mod sign_in;
+mod sign_in_with_passkey;
 mod sign_out;
 
 use axum::middleware;
@@ -21,6 +24,11 @@ use vestibule_http::router::refusals_in_least_time;
 
 vestibule_http::routes! {
     sign_in::sign_in,
+    passkey_challenge::start_passkey_sign_in,
+    sign_in_with_passkey::sign_in_with_passkey,
+    passkey_challenge::start_second_factor,
+    give_second_factor::give_second_factor,
+    give_second_factor::confirm_password,
     list_sessions::list_sessions,
     end_session::end_session,
     show_session::show_session,
@@ -33,12 +41,18 @@ vestibule_http::routes! {
 /// A session of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 struct SessionResponse {
-    /// The id of the user.
-    user_id: String,
+    /// The id of the user; absent until the second factor is given (MF-04).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
     /// The id of the current organization; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     organization_id: Option<String>,
-    /// The step that the user must complete first: `change_password`, `choose_username`,
+    /// The second factors that the user can give: `passkey`, `authenticator_app` and `recovery_code`. Absent
+    /// for a user who has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    second_factors: Vec<&'static str>,
+    /// The step that the user must complete first: `enter_second_factor`, `change_password`,
+    /// `set_up_second_factor`, `choose_username`,
     /// `choose_organization`, `register_again`, `call_help_desk`, `enter_pin`,
     /// `enter_registration_code`, `await_approval` or `sign_agreement`. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,19 +84,39 @@ struct SessionResponse {
 impl SessionResponse {
     fn of(session: &Session, account: &Account, policy: &Policy, origin: &Origin) -> Self {
         let now = origin.at;
+        // Until the second factor is given, the response reveals nothing about the person (MF-04).
+        let is_known = !account.has_second_factor(policy) || session.has_second_factor();
         let membership = account.membership(session.organization.as_ref());
-        let next_step = next_step(account, membership, policy, now);
+        let membership = membership.filter(|_| is_known);
+        let next_step = next_step(account, session, policy, now);
         Self {
-            user_id: session.account.to_string(),
-            organization_id: session.organization.as_ref().map(ToString::to_string),
+            user_id: is_known.then(|| session.account.to_string()),
+            organization_id: membership
+                .and_then(|m| m.organization.as_ref())
+                .map(ToString::to_string),
+            second_factors: second_factors(account, policy),
             next_step: responses::step(next_step),
             reason: responses::reason(next_step),
             register_again: responses::register_again(membership, policy, now),
-            email_undeliverable: account.email_undeliverable.map(Into::into),
+            email_undeliverable: account
+                .email_undeliverable
+                .filter(|_| is_known)
+                .map(Into::into),
             started_at: responses::moment(session.started_at),
             expires_at: responses::moment(session.expires_at),
             token: None,
             device: None,
         }
     }
+}
+
+/// Returns the names of the second factors that an account can give.
+fn second_factors(account: &Account, policy: &Policy) -> Vec<&'static str> {
+    let factors = &account.second_factors;
+    let section = policy.second_factor.as_ref();
+    let methods = section.map(|s| factors.methods(s)).unwrap_or_default();
+    let codes = !methods.is_empty() && !factors.recovery_codes.is_empty();
+    let recovery = codes.then_some("recovery_code");
+    let methods = methods.into_iter().map(|method| method.into_str());
+    methods.chain(recovery).collect()
 }

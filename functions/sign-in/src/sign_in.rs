@@ -12,7 +12,7 @@ use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::device::{Arrival, Device};
 use vestibule_domain::rules::password;
-use vestibule_domain::rules::sign_in::{self as rules, Refusal};
+use vestibule_domain::rules::sign_in::{self as rules, Credentials, Refusal};
 use vestibule_domain::state::account::{Account, PasswordHash};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::values::ids::OrganizationId;
@@ -55,7 +55,7 @@ pub(crate) enum TokenDelivery {
 }
 
 /// The cookie that identifies a browser's device. It outlives the session and grants no access.
-const DEVICE_COOKIE: &str = "__Host-vestibule-device";
+pub(crate) const DEVICE_COOKIE: &str = "__Host-vestibule-device";
 
 /// The longest lifetime that browsers allow for a cookie (RFC 6265bis, 5.5).
 const DEVICE_COOKIE_SECONDS: u32 = 400 * 24 * 60 * 60;
@@ -117,8 +117,9 @@ pub(crate) async fn sign_in(
             let context = Context::new(policy, origin, rng);
             let ([attempts, of_device], rehashed) = (attempts.clone(), rehashed.clone());
             let other = (of_device != attempts).then_some(Change::ForgetAttempts(of_device));
+            let credentials = Credentials::Password { rehashed, attempts };
             Ok(
-                match rules::sign_in(account, rehashed, attempts, &arrival, context) {
+                match rules::sign_in(account, credentials, &arrival, context) {
                     Ok(signed_in) => (
                         Ok((signed_in.token, signed_in.session)),
                         Some(other.into_iter().fold(signed_in.decision, Decision::change)),
@@ -134,7 +135,7 @@ pub(crate) async fn sign_in(
         Ok((token, session)) => {
             let response = SessionResponse::of(&session, &account, policy, origin);
             let tokens = (token.expose(), device.expose());
-            Ok(begun(response, tokens, request.token_delivery, policy))
+            Ok(started(response, tokens, request.token_delivery, policy))
         }
         Err(refusal) => {
             equalize_reads(app, Some(&account), policy, name).await?;
@@ -231,7 +232,7 @@ async fn check(
 }
 
 /// Returns the organization of an account that belongs to only one.
-fn organization(account: &Account) -> Option<&OrganizationId> {
+pub(crate) fn organization(account: &Account) -> Option<&OrganizationId> {
     match account.memberships.as_slice() {
         [only] => only.organization.as_ref(),
         _ => None,
@@ -270,7 +271,7 @@ async fn equalize_reads(
 }
 
 /// Converts a refusal to a problem.
-fn problem(refusal: Refusal, policy: &Policy) -> Problem {
+pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     match refusal {
         Refusal::Failed => Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -290,7 +291,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
 
 const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
 
-fn begun(
+pub(crate) fn started(
     mut response: SessionResponse,
     (token, device): (Sensitive, Sensitive),
     token_delivery: TokenDelivery,

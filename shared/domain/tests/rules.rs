@@ -20,7 +20,7 @@ use vestibule_domain::rules::campaign::{self};
 use vestibule_domain::rules::consequences::ScheduledDecision;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::invite::{Refusal, usable as check_usable};
-use vestibule_domain::rules::next_step::{NextStep, next_step};
+use vestibule_domain::rules::next_step::{NextStep, step_after_sign_in};
 use vestibule_domain::rules::password::{self, MAX_LENGTH};
 use vestibule_domain::rules::schedule::{self, ScheduledAction};
 use vestibule_domain::state::account::{
@@ -522,13 +522,13 @@ fn next_steps_come_in_order() {
         assert_eq!(membership.registration(), registration);
         // The pending step comes before the agreement.
         assert_eq!(
-            next_step(&account, Some(&membership), &policy, fresh),
+            step_after_sign_in(&account, Some(&membership), &policy, fresh),
             step,
             "{pending_step:?}"
         );
         // Choosing an organization comes before the pending step.
         assert_eq!(
-            next_step(&account, None, &policy, fresh),
+            step_after_sign_in(&account, None, &policy, fresh),
             Some(NextStep::ChooseOrganization)
         );
         // With the agreement signed, only the pending step is left.
@@ -537,27 +537,30 @@ fn next_steps_come_in_order() {
             .insert("producer_agreement".into(), "2026-01".into());
         let left = step.filter(|_| pending_step != PendingStep::Open);
         assert_eq!(
-            next_step(&account, Some(&membership), &policy, fresh),
+            step_after_sign_in(&account, Some(&membership), &policy, fresh),
             left,
             "{pending_step:?}"
         );
         // An expired password comes first.
         assert_eq!(
-            next_step(&account, Some(&membership), &policy, old),
+            step_after_sign_in(&account, Some(&membership), &policy, old),
             Some(NextStep::ChangePassword)
         );
         assert_eq!(
-            next_step(&account, None, &policy, old),
+            step_after_sign_in(&account, None, &policy, old),
             Some(NextStep::ChangePassword)
         );
         account.password.as_mut().unwrap().must_change = true;
         assert_eq!(
-            next_step(&account, Some(&membership), &policy, fresh),
+            step_after_sign_in(&account, Some(&membership), &policy, fresh),
             Some(NextStep::ChangePassword)
         );
         // Without a password, there is none to change.
         account.password = None;
-        assert_eq!(next_step(&account, Some(&membership), &policy, old), left);
+        assert_eq!(
+            step_after_sign_in(&account, Some(&membership), &policy, old),
+            left
+        );
     }
     // On a portal without password expiration, 90 days make no difference.
     let member = account(
@@ -568,7 +571,7 @@ fn next_steps_come_in_order() {
         }],
     );
     assert_eq!(
-        next_step(
+        step_after_sign_in(
             &member,
             member.membership(None),
             &self::policy("member"),
@@ -725,6 +728,8 @@ fn session(policy: &Policy) -> Session {
         started_at: at(NOW),
         last_seen_at: at(NOW),
         expires_at: policy.session_ends_at(at(NOW)),
+        proofs: std::collections::BTreeMap::new(),
+        device: None,
         source: None,
     }
 }
@@ -1248,7 +1253,7 @@ fn ag_13_the_steps_of_a_campaign_come_in_order() {
         let noon = policy.noon_of(day.parse().unwrap()).unwrap();
         let mut account = account.clone();
         account.password.as_mut().unwrap().changed_at = noon;
-        next_step(&account, account.memberships.first(), &policy, noon)
+        step_after_sign_in(&account, account.memberships.first(), &policy, noon)
     };
     for (day, expected) in [
         ("2027-02-28", None),

@@ -82,8 +82,7 @@ impl Caller {
 
     /// Returns the step that is pending for an account in the current organization.
     fn pending_step(&self, account: &Account) -> Option<NextStep> {
-        let membership = account.membership(self.session.organization.as_ref());
-        next_step(account, membership, &self.policy, self.origin.at)
+        next_step(account, &self.session, &self.policy, self.origin.at)
     }
 
     /// Refuses the request if a step is pending that doesn't list it (SE-03).

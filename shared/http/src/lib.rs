@@ -20,6 +20,7 @@ pub mod request_limit;
 pub mod responses;
 pub mod router;
 pub mod schedule;
+pub mod second_factor;
 pub mod secret_check;
 pub mod settings;
 pub mod transact;

@@ -37,7 +37,7 @@ problem_sets! {
     /// The problems of operations that require a session without a pending step and a permission.
     EntitledProblems {
         "401": "`not-signed-in`",
-        "403": "`not-allowed` or `next-step-required`",
+        "403": "`not-allowed`, `next-step-required`, or `step-up-required` for sensitive actions (MF-07)",
     }
 
     /// The problems of operations on one object.
@@ -111,6 +111,14 @@ path_params! {
         /// The portal, such as `provider`.
         portal,
         /// The id of the session.
+        id,
+    }
+
+    /// The path parameters of operations on a second factor.
+    FactorParams {
+        /// The portal, such as `provider`.
+        portal,
+        /// The id of the second factor.
         id,
     }
 

@@ -43,6 +43,24 @@ const SESSION: Operations = &[
     ("GET", "/{portal}/me"),
 ];
 
+/// What a session can reach before its second factor is given: nothing about the person (MF-04).
+const ENTER_SECOND_FACTOR: Operations = &[
+    ("GET", "/{portal}/sessions/current"),
+    ("DELETE", "/{portal}/sessions/current"),
+    ("POST", "/{portal}/sessions/current/passkey-challenge"),
+    ("PUT", "/{portal}/sessions/current/second-factor"),
+];
+
+/// What sets up a second factor (MF-02).
+const SET_UP_SECOND_FACTOR: Operations = &[
+    ("PUT", "/{portal}/sessions/current/password-confirmation"),
+    ("GET", "/{portal}/me/second-factors"),
+    ("POST", "/{portal}/me/passkeys/challenge"),
+    ("POST", "/{portal}/me/passkeys"),
+    ("POST", "/{portal}/me/authenticator-apps/enrollment"),
+    ("POST", "/{portal}/me/authenticator-apps"),
+];
+
 /// What users view and secure of their own account while an organization or a plan record keeps them waiting.
 /// It includes the email address, because the rest of the step is announced there.
 const OWN_ACCOUNT: Operations = &[
@@ -87,6 +105,8 @@ fn allowed_at(step: NextStep) -> Vec<Operations> {
         NextStep::ChangePassword => {
             vec![SESSION, &[("PUT", "/{portal}/sessions/current/password")]]
         }
+        NextStep::EnterSecondFactor => vec![ENTER_SECOND_FACTOR],
+        NextStep::SetUpSecondFactor => vec![SESSION, SET_UP_SECOND_FACTOR],
         NextStep::ChooseUsername => vec![SESSION, CHOOSE_USERNAME],
         NextStep::ChooseOrganization | NextStep::RecordEnded => after_login(&[CHOOSE_USERNAME]),
         // After the cutoff, registering again reports the date on which it passed.

@@ -200,6 +200,10 @@ impl Problem {
     /// Creates the problem for a caller who must complete a step first.
     pub fn next_step(step: NextStep, policy: &Policy) -> Self {
         let detail = match step {
+            NextStep::EnterSecondFactor => "Enter your second factor to continue.",
+            NextStep::SetUpSecondFactor => {
+                "Your role requires a second factor. Set up a passkey or an authenticator app to continue."
+            }
             NextStep::ChangePassword => "Choose a new password to continue.",
             NextStep::ChooseUsername => "Confirm or change your username to continue.",
             NextStep::RegisterAgain => {

@@ -7,6 +7,7 @@ use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
+use vestibule_domain::values::ids::AccountId;
 use vestibule_store::StoreError;
 use vestibule_store::attempts::{Attempt, AttemptKind, Limit, Window};
 
@@ -30,6 +31,9 @@ pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
 /// The maximum number of attempts at the verification of one plan record in 365 days, on all portals
 /// (SE-09): an attacker guesses four digits with a probability of 1 % a year.
 pub const MAX_ATTEMPTS_PER_RECORD: u32 = 100;
+
+/// The window in which attempts at a second factor are counted, in minutes.
+pub const SECOND_FACTOR_MINUTES: u32 = 24 * 60;
 
 /// The portal's policy and the origin of the request.
 pub type Scene<'a> = (&'a Policy, &'a Origin);
@@ -82,6 +86,20 @@ impl Counter {
             kind: AttemptKind::Password,
             subject: format!("{}/{username_key}", policy.portal),
             limit: limits(&policy.rate_limits.sign_in).0,
+        }
+    }
+
+    /// Counts attempts at the second factor of an account, as many as at its password, but for a day: an
+    /// attacker who knows the password guesses a code of six digits, of which three are valid at a time,
+    /// with a probability of 1 % a year (NIST SP 800-63B-4, 3.2.2).
+    pub fn second_factor(account: &AccountId, policy: &Policy) -> Self {
+        Self {
+            kind: AttemptKind::SecondFactor,
+            subject: format!("{}/{account}", policy.portal),
+            limit: Limit {
+                tries: policy.rate_limits.sign_in.max_attempts.get(),
+                window: Window::Minutes(SECOND_FACTOR_MINUTES),
+            },
         }
     }
 
@@ -154,6 +172,7 @@ pub fn of_account(
         |step, subject| Counter::step((AttemptKind::Recovery, step), subject, limit, policy);
     let others = [
         Counter::password(&name, policy),
+        Counter::second_factor(&account.id, policy),
         recovery(ASK_RESET, &name),
         recovery(RESET, &name),
         recovery(RESET, account.id.as_str()),

@@ -104,7 +104,7 @@ impl NextStepResponse {
     /// Builds the response for the caller's session from the updated account.
     pub fn of(account: &Account, caller: &Caller) -> Self {
         let membership = account.membership(caller.session.organization.as_ref());
-        let next_step = next_step(account, membership, &caller.policy, caller.origin.at);
+        let next_step = next_step(account, &caller.session, &caller.policy, caller.origin.at);
         Self {
             next_step: step(next_step),
             reason: reason(next_step),

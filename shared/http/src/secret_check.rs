@@ -5,11 +5,13 @@
 //! else can compare: [`Passwords`] keeps the hasher to itself, and only [`check`] creates a [`Comparer`].
 //! A token of 256 bits is not a secret that can be guessed, and is not counted.
 
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use futures::future;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
+use vestibule_domain::rules::second_factor::{Given, PasskeyUse};
 use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::Issue;
@@ -17,10 +19,14 @@ use vestibule_domain::state::record::{self, PlanRecord, RecordKey, Verification}
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_domain::{Change, Decision};
-use vestibule_secrets::{Hasher, Purpose, Verified};
+use vestibule_secrets::passkey::{self, Ceremonies};
+use vestibule_secrets::recovery_code::RecoveryCode;
+use vestibule_secrets::{Hasher, Purpose, Verified, totp};
 use vestibule_store::attempts::AttemptKind;
+use zeroize::Zeroizing;
 
 use crate::rate_limit::{Counter, Scene, count_all, exhausted};
+use crate::second_factor::{self, SignedChallenge};
 use crate::{App, Caller, Problem};
 
 /// The hasher of an application. Everyone can hash a new password; only [`check`] compares one.
@@ -277,6 +283,62 @@ impl Comparer<'_> {
             }),
             Verified::Wrong => None,
         }
+    }
+
+    /// Returns which authenticator app of an account shows a code now, and the code's time step.
+    pub fn app_code(&self, account: &Account, entered: &Sensitive) -> Option<Given> {
+        let mut found = None;
+        for app in &account.second_factors.apps {
+            let secret = BASE32_NOPAD.decode(app.secret.expose().as_bytes());
+            let secret = Zeroizing::new(secret.unwrap_or_default());
+            let last = Some(app.last_step);
+            let step = totp::accepted_step(&secret, entered.expose(), self.at, last);
+            found = found.or(step.map(|step| Given::AppCode {
+                id: app.info.id.clone(),
+                step,
+            }));
+        }
+        found
+    }
+
+    /// Returns which recovery code of an account was entered.
+    pub fn recovery_code(&self, account: &Account, entered: &RecoveryCode) -> Option<Given> {
+        let stored = &account.second_factors.recovery_codes;
+        let found = entered.position(&self.app.hasher.0, account.id.as_str(), stored)?;
+        stored.get(found).cloned().map(Given::RecoveryCode)
+    }
+
+    /// Returns the passkey of an account that signed the challenge of a ceremony, or does the same work
+    /// without an account or passkey (UX-09).
+    pub fn passkey(
+        &self,
+        account: Option<&Account>,
+        signed: &SignedChallenge,
+        binding: &str,
+    ) -> Option<PasskeyUse> {
+        let (id, _) = passkey::credential_of(&signed.credential)?;
+        let passkeys = account.map(|a| a.second_factors.passkeys.as_slice());
+        let mut passkeys = passkeys.unwrap_or_default().iter();
+        let found = passkeys.find(|p| p.credential.credential_id == id);
+        let rp = second_factor::relying_party(self.policy);
+        let ceremonies = Ceremonies {
+            rp: &rp,
+            keyring: self.app.keyring(),
+            binding,
+            now: self.at,
+        };
+        let stored = found.map(|p| &p.credential);
+        let verified =
+            ceremonies.finish_authentication(&signed.ceremony, &signed.credential, stored);
+        let (assertion, found) = verified.ok().zip(found)?;
+        Some(PasskeyUse {
+            id: found.info.id.clone(),
+            challenge: BASE64URL_NOPAD.encode(&assertion.challenge_id),
+            expires_at: self.at + SignedDuration::from_secs(passkey::CEREMONY_SECONDS),
+            user_verified: assertion.user_verified,
+            sign_count: assertion.sign_count,
+            backed_up: assertion.backed_up,
+        })
     }
 
     /// Returns whether the digits are those of a PIN.

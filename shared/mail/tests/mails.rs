@@ -9,9 +9,9 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::outbox::mail::{
-    AccessChange, Call, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent, NoticeLine, ResetAsked,
+    AccessChange, Call, FactorEvent, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent, NoticeLine, ResetAsked,
 };
-use vestibule_domain::policy::Policy;
+use vestibule_domain::policy::{FactorMethod, Policy};
 use vestibule_domain::state::follow_up::AccountOutcome;
 use vestibule_domain::values::ids::MessageId;
 use vestibule_domain::values::text::{Email, Sensitive};
@@ -46,6 +46,7 @@ fn every_kind(
         pin_letter_by,
         agreement,
     };
+    let factors = |event| MailText::SecondFactorChanged { event };
     let idle = |then, on| MailText::Idle {
         since: Date::constant(2025, 6, 9),
         signed_in: true,
@@ -299,6 +300,28 @@ fn every_kind(
         ),
         ("password_changed", MailText::PasswordChanged),
         ("questions_changed", MailText::QuestionsChanged),
+        (
+            "passkey_added",
+            factors(FactorEvent::Added {
+                method: FactorMethod::Passkey,
+                name: "Work laptop".into(),
+            }),
+        ),
+        (
+            "authenticator_app_removed",
+            factors(FactorEvent::Removed {
+                method: FactorMethod::AuthenticatorApp,
+                name: "Phone".into(),
+            }),
+        ),
+        (
+            "recovery_codes_created",
+            factors(FactorEvent::RecoveryCodesCreated),
+        ),
+        (
+            "recovery_code_used",
+            factors(FactorEvent::RecoveryCodeUsed { left: 7 }),
+        ),
         (
             "idle_will_be_disabled",
             idle(IdleStep::WillBeDisabled, Some(day)),

@@ -13,8 +13,8 @@ use vestibule_domain::state::account::{
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::session::Token;
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
-use vestibule_domain::values::text::{Email, PostalAddress};
-use vestibule_secrets::Keyring;
+use vestibule_domain::values::text::{Email, PostalAddress, Sensitive};
+use vestibule_secrets::{Keyring, Purpose};
 
 use crate::attributes::{Item, text};
 use crate::commit::{Unique, Writes};
@@ -73,6 +73,9 @@ const KEPT_AFTER_DELETION: SignedDuration = SignedDuration::from_hours(24 * 2192
 /// The attribute with the addresses of an account's memberships, in order, sealed as one text.
 const ADDRESSES: &str = "postal_addresses";
 
+/// The attribute with the secrets of an account's authenticator apps, in order, sealed as one text.
+const APP_SECRETS: &str = "authenticator_secrets";
+
 /// Builds the item of an account.
 pub(crate) fn write_account(
     account: &Account,
@@ -89,22 +92,37 @@ pub(crate) fn write_account(
     let sealed = addresses
         .iter()
         .any(Option::is_some)
-        .then(|| item::seal_address(&key, &addresses, keyring, rng))
+        .then(|| item::seal(Purpose::PostalAddress, &key, &addresses, (keyring, rng)))
+        .transpose()?;
+    let apps = &account.second_factors.apps;
+    let secrets: Vec<&str> = apps.iter().map(|a| a.secret.expose()).collect();
+    let secrets = (!secrets.is_empty())
+        .then(|| item::seal(Purpose::AppSecret, &key, &secrets, (keyring, rng)))
         .transpose()?;
     let mut item = item::write(key, &open)?;
     item.extend(sealed.map(|s| (ADDRESSES.to_owned(), s)));
+    item.extend(secrets.map(|s| (APP_SECRETS.to_owned(), s)));
     Ok(item)
 }
 
 /// Parses the item of an account.
 pub(crate) fn read_account(mut item: Item, keyring: &Keyring) -> Result<Account, StoreError> {
     let sealed = item.remove(ADDRESSES);
+    let secrets = item.remove(APP_SECRETS);
     let mut account: Account = item::read(item)?;
     if let Some(sealed) = sealed {
         let key = key(&account.portal, &account.id);
-        let addresses: Vec<Option<PostalAddress>> = item::open_address(&key, &sealed, keyring)?;
+        let addresses: Vec<Option<PostalAddress>> =
+            item::open(Purpose::PostalAddress, &key, &sealed, keyring)?;
         for (membership, address) in account.memberships.iter_mut().zip(addresses) {
             membership.postal_address = address;
+        }
+    }
+    if let Some(sealed) = secrets {
+        let key = key(&account.portal, &account.id);
+        let secrets: Vec<Sensitive> = item::open(Purpose::AppSecret, &key, &sealed, keyring)?;
+        for (app, secret) in account.second_factors.apps.iter_mut().zip(secrets) {
+            app.secret = secret;
         }
     }
     Ok(account)

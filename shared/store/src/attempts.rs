@@ -31,6 +31,8 @@ pub enum AttemptKind {
     Password,
     /// The password of a username, from a device that it has signed in from (SE-05).
     Device,
+    /// The second factor of an account.
+    SecondFactor,
     /// The verification against a plan record.
     Verification,
     /// The verification against a plan record, on all portals for a year (SE-09).

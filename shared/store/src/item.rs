@@ -1,4 +1,4 @@
-//! Converts between items and types. Postal addresses are sealed when written and opened when read.
+//! Converts between items and types. What is secret is sealed when written and opened when read.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rand::CryptoRng;
@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 use vestibule_secrets::{Keyring, Purpose};
+use zeroize::Zeroizing;
 
 use crate::StoreError;
 use crate::attributes::Item;
@@ -25,38 +26,30 @@ pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, StoreError> {
     from_item(item).map_err(|_| StoreError::corrupt(std::any::type_name::<T>()))
 }
 
-/// Seals postal addresses, bound to the key of the item that contains them.
-pub(crate) fn seal_address(
+/// Seals a value as one text, bound to the key of the item that contains it.
+pub(crate) fn seal(
+    purpose: Purpose,
     key: &Key,
-    address: &impl Serialize,
-    keyring: &Keyring,
-    rng: &mut impl CryptoRng,
+    value: &impl Serialize,
+    (keyring, rng): (&Keyring, &mut impl CryptoRng),
 ) -> Result<AttributeValue, StoreError> {
-    let plain = serde_json::to_vec(address).map_err(StoreError::unavailable)?;
-    let sealed = keyring.seal(
-        Purpose::PostalAddress,
-        &format!("{}/{}", key.pk, key.sk),
-        &plain,
-        rng,
-    );
+    let plain = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
+    let plain = Zeroizing::new(plain);
+    let sealed = keyring.seal(purpose, &format!("{}/{}", key.pk, key.sk), &plain, rng);
     Ok(AttributeValue::S(sealed))
 }
 
-/// Opens what [`seal_address`] sealed.
-pub(crate) fn open_address<T: DeserializeOwned>(
+/// Opens what [`seal`] sealed.
+pub(crate) fn open<T: DeserializeOwned>(
+    purpose: Purpose,
     key: &Key,
     sealed: &AttributeValue,
     keyring: &Keyring,
 ) -> Result<T, StoreError> {
-    let sealed = sealed
-        .as_s()
-        .map_err(|_| StoreError::corrupt("a sealed address"))?;
+    let corrupt = || StoreError::corrupt("a sealed text");
+    let sealed = sealed.as_s().map_err(|_| corrupt())?;
     let plain = keyring
-        .open(
-            Purpose::PostalAddress,
-            &format!("{}/{}", key.pk, key.sk),
-            sealed,
-        )
-        .map_err(|_| StoreError::corrupt("a sealed address"))?;
-    serde_json::from_slice(&plain).map_err(|_| StoreError::corrupt("a postal address"))
+        .open(purpose, &format!("{}/{}", key.pk, key.sk), sealed)
+        .map_err(|_| corrupt())?;
+    serde_json::from_slice(&plain).map_err(|_| corrupt())
 }

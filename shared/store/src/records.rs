@@ -94,7 +94,12 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Sto
     let facts: BTreeMap<Fact, Mac> = from_attribute_value(field("facts")?).map_err(corrupt)?;
     let mut data: RecordData = from_attribute_value(field("data")?).map_err(corrupt)?;
     if let Some(sealed) = found.remove("address") {
-        data.address = Some(item::open_address(&self::key(&key), &sealed, keyring)?);
+        data.address = Some(item::open(
+            Purpose::PostalAddress,
+            &self::key(&key),
+            &sealed,
+            keyring,
+        )?);
     }
     let mut claims = BTreeMap::<PortalId, Claim>::new();
     for (name, value) in &found {
@@ -276,7 +281,7 @@ impl Store {
             .data
             .address
             .as_ref()
-            .map(|a| item::seal_address(&key, a, &self.keyring, rng))
+            .map(|a| item::seal(Purpose::PostalAddress, &key, a, (&self.keyring, rng)))
             .transpose()?;
         let data = RecordData {
             address: None,

@@ -52,8 +52,9 @@ pub struct Progress {
 }
 
 /// The attributes that contain a sealed text, by the first letter of their item's key.
-const SEALED: [(&str, &str, Purpose); 3] = [
+const SEALED: [(&str, &str, Purpose); 4] = [
     ("A#", "postal_addresses", Purpose::PostalAddress),
+    ("A#", "authenticator_secrets", Purpose::AppSecret),
     ("R#", "address", Purpose::PostalAddress),
     ("X#", "payload", Purpose::Outbox),
 ];
@@ -173,18 +174,34 @@ impl Keys {
     /// Seals the texts of one item again. Returns their number.
     async fn reseal_item(
         &self,
-        mut item: Item,
+        item: Item,
         keyring: &Keyring,
         rng: &mut impl CryptoRng,
     ) -> Result<u64, StoreError> {
         let (Some(pk), Some(sk)) = (text(&item, "pk").cloned(), text(&item, "sk").cloned()) else {
             return Ok(0);
         };
-        let mine = |(prefix, _, _): &&(&str, &str, Purpose)| pk.starts_with(prefix);
-        let Some((_, attribute, purpose)) = SEALED.iter().find(mine) else {
-            return Ok(0);
-        };
         let key = Key::new(&pk, &sk);
+        let mut resealed = 0;
+        for (prefix, attribute, purpose) in SEALED {
+            if pk.starts_with(prefix) {
+                let text = (attribute, purpose);
+                resealed += self
+                    .reseal_text(item.clone(), &key, text, (keyring, rng))
+                    .await?;
+            }
+        }
+        Ok(resealed)
+    }
+
+    /// Seals one text of an item again. Returns whether it did, as a number.
+    async fn reseal_text(
+        &self,
+        mut item: Item,
+        key: &Key,
+        (attribute, purpose): (&str, Purpose),
+        (keyring, rng): (&Keyring, &mut impl CryptoRng),
+    ) -> Result<u64, StoreError> {
         for _ in 0..MAX_ATTEMPTS {
             let Some(sealed) = text(&item, attribute) else {
                 return Ok(0);
@@ -192,11 +209,11 @@ impl Keys {
             if sealed_with(sealed) == Some(keyring.current()) {
                 return Ok(0);
             }
-            let context = context(&key, *purpose);
+            let context = context(key, purpose);
             let plain = keyring
-                .open(*purpose, &context, sealed)
+                .open(purpose, &context, sealed)
                 .map_err(|_| StoreError::corrupt("a sealed text"))?;
-            let again = keyring.seal(*purpose, &context, &plain, rng);
+            let again = keyring.seal(purpose, &context, &plain, rng);
             let update = self
                 .db
                 .update_item()
@@ -204,7 +221,7 @@ impl Keys {
                 .set_key(Some(key.clone().into_item()))
                 .update_expression("SET #sealed = :again")
                 .condition_expression("#sealed = :before")
-                .names([("#sealed", *attribute)])
+                .names([("#sealed", attribute)])
                 .values([(":again", s(again)), (":before", s(sealed))]);
             if took_effect(update.send().await)? {
                 return Ok(1);

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::outbox::letter::Letter;
+use crate::policy::FactorMethod;
 use crate::state::account::Account;
 use crate::state::audit::Origin;
 use crate::state::follow_up::AccountOutcome;
@@ -212,6 +213,8 @@ pub enum MailText {
     },
     /// Sent to a user whose security questions or hint question changed (UX-06).
     QuestionsChanged,
+    /// Sent to a user whose second factors changed (MF-01).
+    SecondFactorChanged { event: FactorEvent },
     /// Sent to a new email address for confirmation (BL-12).
     ConfirmEmail {
         /// The token in the link.
@@ -325,6 +328,27 @@ impl MailText {
             _ => Volume::Notice,
         }
     }
+}
+
+/// What happened to the second factors of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactorEvent {
+    Added {
+        method: FactorMethod,
+        /// The name that the user gave it.
+        name: String,
+    },
+    Removed {
+        method: FactorMethod,
+        name: String,
+    },
+    RecoveryCodesCreated,
+    /// A recovery code was used to sign in.
+    RecoveryCodeUsed {
+        /// The number of recovery codes that are left.
+        left: usize,
+    },
 }
 
 /// What happened to a user whom others manage too.

@@ -23,6 +23,7 @@ use super::recovery::RecoveryPolicy;
 use super::registration::{RegistrationType, check_presence};
 use super::registration_code::RegistrationCodePolicy;
 use super::roles::{Permission, ReadRoles, Role, RolePolicy};
+use super::second_factor::{FactorMethod, SecondFactorPolicy};
 use super::security_questions::SecurityQuestionPolicy;
 use super::session::{ConcurrentUsePolicy, SessionPolicy};
 use super::staff::StaffPolicy;
@@ -55,6 +56,8 @@ pub struct Policy {
     pub security_questions: Option<SecurityQuestionPolicy>,
     /// Whether users set their own hint question (BL-14).
     pub hint_question: bool,
+    /// Second factors; absent: none.
+    pub second_factor: Option<SecondFactorPolicy>,
     pub session: SessionPolicy,
     /// Detection of concurrent use; absent: none.
     pub concurrent_use: Option<ConcurrentUsePolicy>,
@@ -158,6 +161,8 @@ impl Policy {
         let security_questions: Option<Option<SecurityQuestionPolicy>> =
             fields.optional("security_questions", || None);
         let hint_question = fields.optional("hint_question", || false);
+        let second_factor: Option<Option<SecondFactorPolicy>> =
+            fields.optional("second_factor", || None);
         let session = fields.required("session");
         let concurrent_use = fields.optional("concurrent_use", || None);
         let rate_limits = fields.required("rate_limits");
@@ -216,6 +221,9 @@ impl Policy {
         if let Some(recovery) = &recovery {
             recovery.check(has_questions, hint_question, faults);
         }
+        if let Some(Some(second_factor)) = &second_factor {
+            second_factor.check(has_pin, roles.as_ref(), faults);
+        }
         if let Some(Some(inactivity)) = &inactivity {
             inactivity.check(faults);
         }
@@ -256,6 +264,7 @@ impl Policy {
             password: password?,
             security_questions: security_questions?,
             hint_question: hint_question?,
+            second_factor: second_factor?,
             session: session?,
             concurrent_use: concurrent_use?,
             rate_limits: rate_limits?,
@@ -275,6 +284,19 @@ impl Policy {
             publications: publications.into_whole()?,
             roles: roles?.into_whole()?,
         })
+    }
+
+    /// Returns whether users can set up a kind of second factor.
+    pub fn has_method(&self, method: FactorMethod) -> bool {
+        let section = self.second_factor.as_ref();
+        section.is_some_and(|s| s.methods.contains(&method))
+    }
+
+    /// Returns the domain to which passkeys are bound: that of the policy, or the host of its pages.
+    pub fn relying_party_id(&self) -> &str {
+        let own = self.second_factor.as_ref();
+        let own = own.and_then(|s| s.relying_party_id.as_ref());
+        own.map_or_else(|| self.site.host(), Line::as_str)
     }
 
     /// Returns a registration type by its identifier.

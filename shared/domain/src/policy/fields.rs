@@ -124,6 +124,23 @@ impl WebAddress {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns its origin: scheme, host and port (RFC 6454).
+    pub fn origin(&self) -> &str {
+        let host = self.0.find("://").map_or(0, |scheme| scheme + 3);
+        let end = self.0[host..].find('/');
+        end.map_or(self.as_str(), |path| &self.0[..host + path])
+    }
+
+    /// Returns its host without the port.
+    pub fn host(&self) -> &str {
+        let origin = self.origin();
+        let authority = origin.split_once("://").map_or(origin, |(_, host)| host);
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => authority,
+        }
+    }
 }
 
 impl fmt::Display for WebAddress {

@@ -21,5 +21,6 @@ pub mod record_changes;
 pub mod recover;
 pub mod register;
 pub mod schedule;
+pub mod second_factor;
 pub mod security_questions;
 pub mod sign_in;

@@ -1,6 +1,7 @@
 //! The step that a session has to complete before anything else.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -8,13 +9,18 @@ use crate::policy::Policy;
 use crate::rules::campaign;
 use crate::state::account::Account;
 use crate::state::membership::{Membership, PendingStep};
+use crate::state::session::Session;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum NextStep {
+    /// Enter the second factor (MF-04). It comes before every other step.
+    EnterSecondFactor,
     /// Choose a new password (AG-02, EX-09).
     ChangePassword,
+    /// Set up a second factor, which the role requires (MF-02).
+    SetUpSecondFactor,
     /// Choose a username again, because a campaign released it (ME-10).
     ChooseUsername,
     /// Choose the organization to work for (BL-01).
@@ -48,9 +54,22 @@ impl NextStep {
     }
 }
 
-/// Returns the first step for a session that works for `membership`, or `None` if it has full
-/// access.
+/// Returns the first step for a session of an account, or `None` if it has full access.
 pub fn next_step(
+    account: &Account,
+    session: &Session,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<NextStep> {
+    if account.has_second_factor(policy) && !session.has_second_factor() {
+        return Some(NextStep::EnterSecondFactor);
+    }
+    let membership = account.membership(session.organization.as_ref());
+    step_after_sign_in(account, membership, policy, now)
+}
+
+/// Returns the first step for an account that is signed in with all its factors and works for `membership`.
+pub fn step_after_sign_in(
     account: &Account,
     membership: Option<&Membership>,
     policy: &Policy,
@@ -66,6 +85,9 @@ pub fn next_step(
         return Some(NextStep::ChangePassword);
     }
     let today = policy.today(now);
+    if requires_second_factor(account, policy, today) && !account.has_second_factor(policy) {
+        return Some(NextStep::SetUpSecondFactor);
+    }
     if campaign::must_choose_username(account, policy, today) {
         return Some(NextStep::ChooseUsername);
     }
@@ -92,4 +114,12 @@ pub fn next_step(
         }
         PendingStep::Open => None,
     }
+}
+
+/// Returns whether a role of the account requires a second factor (MF-02).
+pub fn requires_second_factor(account: &Account, policy: &Policy, today: Date) -> bool {
+    policy.second_factor.as_ref().is_some_and(|section| {
+        let mut running = account.running_memberships(today);
+        running.any(|m| section.required_for.contains(&m.role))
+    })
 }

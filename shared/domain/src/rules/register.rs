@@ -19,6 +19,7 @@ use crate::state::follow_up::Manager;
 use crate::state::membership::{Issue, LetterStatus, Membership, PendingStep};
 use crate::state::organization::{Organization, next_due_on};
 use crate::state::record::{PlanRecord, RecordData};
+use crate::state::second_factor::SecondFactors;
 use crate::values::ids::{AccountId, OrganizationId};
 use crate::values::text::{Email, PersonName, PostalAddress, Username};
 
@@ -120,6 +121,7 @@ impl Applicant {
             reset: None,
             security_answers: self.security_answers,
             hint: self.hint,
+            second_factors: SecondFactors::default(),
             bookmarks: Vec::new(),
             subscriptions: Default::default(),
             memberships: vec![membership],

@@ -4,10 +4,13 @@ use strum::IntoStaticStr;
 
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{MailText, mail};
+use crate::policy::FactorMethod;
 use crate::rules::context::Context;
 use crate::rules::device::{self, Arrival};
+use crate::rules::second_factor::{self, Given, PasskeyUse};
 use crate::state::account::{Account, PasswordHash, Status};
 use crate::state::audit::{Action, Actor, AuditEvent};
+use crate::state::second_factor::Proof;
 use crate::state::session::{Session, Token, TokenKind};
 use crate::values::ids::OrganizationId;
 
@@ -21,6 +24,19 @@ pub enum Refusal {
     Disabled,
 }
 
+/// What its owner proved an account with.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    Password {
+        /// The password hashed with the current parameters, if the stored hash uses older ones.
+        rehashed: Option<PasswordHash>,
+        /// The counter of attempts at the password.
+        attempts: AttemptKey,
+    },
+    /// A passkey, without a username (MF-03).
+    Passkey(PasskeyUse),
+}
+
 /// A new session.
 #[derive(Debug)]
 pub struct SignedIn {
@@ -29,15 +45,15 @@ pub struct SignedIn {
     pub decision: Decision,
 }
 
-/// Starts a session for the account's owner, whose password was correct. `rehashed` is the password hashed
-/// with the current parameters, if the stored hash uses older ones.
+/// Starts a session for the account's owner, whose password was correct or whose passkey's signature was. A
+/// passkey must have verified its user, because it is the only proof (MF-03), and the account must let it
+/// sign in alone.
 ///
 /// # Errors
 /// [`Refusal`]. Both take the same amount of work.
 pub fn sign_in(
     account: &Account,
-    rehashed: Option<PasswordHash>,
-    attempts: AttemptKey,
+    credentials: Credentials,
     arrival: &Arrival<'_>,
     context: Context<'_>,
 ) -> Result<SignedIn, Refusal> {
@@ -58,6 +74,23 @@ pub fn sign_in(
         // processed it yet (UX-07).
         return Err(Refusal::Failed);
     }
+    let device = arrival.device.digest(&account.id);
+    let mut used = account.clone();
+    let proof = match &credentials {
+        Credentials::Password { .. } => Proof::Password,
+        Credentials::Passkey(passkey) => {
+            let mut passkeys = account.second_factors.passkeys.iter();
+            let signs_in = passkeys.any(|p| p.info.id == passkey.id && p.signs_in_alone);
+            if !signs_in || !passkey.user_verified || !policy.has_method(FactorMethod::Passkey) {
+                return Err(Refusal::Failed);
+            }
+            second_factor::use_up(&mut used, &Given::Passkey(passkey.clone()), now)
+                .map_err(|_| Refusal::Failed)?
+        }
+    };
+    let is_trusted = account.second_factors.trusts(&device, now);
+    let trusted = (is_trusted && account.has_second_factor(policy)).then_some(Proof::TrustedDevice);
+    let proofs = [Some(proof), trusted].into_iter().flatten();
     let mut active = account.running_memberships(today);
     let membership = active.next().filter(|_| active.next().is_none());
     let token = Token::random(TokenKind::Session, account.id.to_string(), rng);
@@ -71,6 +104,8 @@ pub fn sign_in(
         last_seen_at: now,
         expires_at: policy.session_ends_at(now),
         source: origin.source.clone(),
+        proofs: proofs.map(|proof| (proof, now)).collect(),
+        device: account.has_second_factor(policy).then(|| device.clone()),
     };
     let audit = AuditEvent::done(
         origin,
@@ -80,7 +115,6 @@ pub fn sign_in(
     )
     .on(account.id.as_str())
     .for_organization(session.organization.as_ref());
-    let device = arrival.device.digest(&account.id);
     // The first device of an account needs no notice: its owner has just registered (UX-06).
     let is_new = !account.devices.is_empty() && !account.devices.contains_key(&device);
     let warning = is_new.then(|| {
@@ -90,18 +124,30 @@ pub fn sign_in(
         };
         mail(account, now, text, rng)
     });
-    let decision = Decision::recording(audit)
-        .send(warning)
-        .change(Change::NoteSignIn {
-            account: Box::new(account.clone()),
-            at: now,
-            rehashed,
-            from: origin.source.clone(),
-            forgotten_devices: account.devices_to_forget(&device),
-            device,
-        })
-        .change(Change::StartSession(session.clone()))
-        .change(Change::ForgetAttempts(attempts));
+    let forgotten_devices = account.devices_to_forget(&device);
+    let decision = Decision::recording(audit).send(warning);
+    let decision = match credentials {
+        Credentials::Password { rehashed, attempts } => decision
+            .change(Change::NoteSignIn {
+                account: Box::new(account.clone()),
+                at: now,
+                rehashed,
+                from: origin.source.clone(),
+                forgotten_devices,
+                device,
+            })
+            .change(Change::ForgetAttempts(attempts)),
+        Credentials::Passkey(_) => {
+            used.last_sign_in_at = Some(now);
+            used.last_sign_in_from.clone_from(&origin.source);
+            for forgotten in &forgotten_devices {
+                used.devices.remove(forgotten);
+            }
+            used.devices.insert(device, now);
+            decision.update(account, used)
+        }
+    };
+    let decision = decision.change(Change::StartSession(session.clone()));
     Ok(SignedIn {
         token,
         session,
@@ -173,6 +219,11 @@ pub fn change_password(
     } = context;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
+    // The owner of this session has given the password and the factor.
+    after
+        .second_factors
+        .passkeys
+        .clone_from(&account.second_factors.passkeys);
     let session = Session {
         epoch: after.session_epoch,
         ..session.clone()

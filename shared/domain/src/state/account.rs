@@ -13,6 +13,7 @@ use strum::IntoStaticStr;
 use crate::policy::Policy;
 use crate::state::membership::Membership;
 use crate::state::record::Mac;
+use crate::state::second_factor::SecondFactors;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::text::{Email, PersonName, Username};
 
@@ -158,6 +159,9 @@ pub struct Account {
     /// The hint question (BL-14).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<QuestionAnswer>,
+    /// Second factors (MF-01).
+    #[serde(default, skip_serializing_if = "SecondFactors::is_empty")]
+    pub second_factors: SecondFactors,
     /// Links saved in the profile (BL-11).
     pub bookmarks: Vec<Bookmark>,
     /// E-news subscriptions (BL-13).
@@ -271,6 +275,7 @@ impl Account {
         self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
+        self.second_factors = SecondFactors::default();
         self.must_choose_username = false;
         self.last_sign_in_from = None;
         self.devices.clear();
@@ -290,13 +295,14 @@ impl Account {
         deleted
     }
 
-    /// Ends every way into the account besides its password: its sessions, a reset link, and a
-    /// change of email address that is not confirmed, with both of its links (SE-01; OWASP ASVS
-    /// 5.0, 7.4.3). A new way in, such as a trusted device, ends here too. Factors that the owner
-    /// proves with, such as security answers, are cleared only by the help desk.
+    /// Ends every way into the account besides its password and second factors: its sessions, a reset
+    /// link, a change of email address that is not confirmed, with both of its links, the trust in
+    /// devices, and a reset of the second factors that is not confirmed (SE-01; OWASP ASVS 5.0, 7.4.3).
+    /// Factors that the owner proves with, such as security answers, are cleared only by the help desk.
     pub fn end_other_access(&mut self) {
         self.reset = None;
         self.pending_email = None;
+        self.second_factors.end_other_access();
         self.end_sessions();
     }
 

@@ -55,6 +55,16 @@ pub enum Action {
     ReissuePin,
     /// A user entered a registration code, correct or not.
     RedeemRegistrationCode,
+    /// A user gave a second factor, right or not (MF-04).
+    EnterSecondFactor,
+    /// A user entered the password again to confirm a sensitive action (MF-01).
+    ConfirmPassword,
+    /// A user added a passkey or an authenticator app.
+    AddSecondFactor,
+    RenameSecondFactor,
+    RemoveSecondFactor,
+    /// A user replaced their recovery codes.
+    CreateRecoveryCodes,
     /// A password reset was requested.
     RequestPasswordReset,
     /// A user set a new password with a reset link or after verification.

@@ -8,4 +8,5 @@ pub mod invitation;
 pub mod membership;
 pub mod organization;
 pub mod record;
+pub mod second_factor;
 pub mod session;

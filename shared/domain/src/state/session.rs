@@ -1,5 +1,7 @@
 //! Sessions and other tokens. A token is opaque, and only its SHA-256 digest is stored.
 
+use std::collections::BTreeMap;
+
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use rand::{CryptoRng, RngExt};
@@ -8,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::policy::Policy;
 use crate::state::account::Account;
+use crate::state::second_factor::Proof;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::text::Sensitive;
 
@@ -38,6 +41,10 @@ pub enum TokenKind {
     Email,
     /// The cancellation of a change of email address. The locator is the account.
     EmailCancellation,
+    /// The confirmation of a reset of the second factors. The locator is the account.
+    FactorReset,
+    /// The cancellation of a reset of the second factors. The locator is the account.
+    FactorResetCancellation,
 }
 
 impl TokenKind {
@@ -49,6 +56,8 @@ impl TokenKind {
             Self::VouchedReset => "vh",
             Self::Email => "ve",
             Self::EmailCancellation => "vc",
+            Self::FactorReset => "vf",
+            Self::FactorResetCancellation => "vd",
         }
     }
 }
@@ -132,6 +141,12 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// The IP address from which it was started.
     pub source: Option<String>,
+    /// How its user proved who they are, each with the latest time.
+    #[serde(default)]
+    pub proofs: BTreeMap<Proof, Timestamp>,
+    /// The digest of the device that it was started on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 impl Session {
@@ -147,6 +162,28 @@ impl Session {
             && self
                 .idle_limit(policy)
                 .is_none_or(|limit| now.duration_since(self.last_seen_at) <= limit)
+    }
+
+    /// Returns whether a second factor was given in the session, or its device is trusted (MF-08).
+    pub fn has_second_factor(&self) -> bool {
+        let mut proofs = self.proofs.keys();
+        proofs.any(|proof| proof.is_factor() || *proof == Proof::TrustedDevice)
+    }
+
+    /// Returns whether a factor, or without one the password, was given recently enough to confirm a
+    /// sensitive action (MF-01, MF-07).
+    pub fn is_confirmed(&self, account: &Account, policy: &Policy, now: Timestamp) -> bool {
+        let Some(section) = &policy.second_factor else {
+            return true;
+        };
+        let window = SignedDuration::from_mins(section.step_up_minutes.get().into());
+        let has_factor = account.has_second_factor(policy);
+        let counts = |proof: &Proof| match has_factor {
+            true => proof.is_factor(),
+            false => *proof != Proof::TrustedDevice,
+        };
+        let mut proofs = self.proofs.iter();
+        proofs.any(|(proof, at)| counts(proof) && now.duration_since(*at) <= window)
     }
 
     /// Returns whether to record the use. Idle time is then accurate to one thirtieth of the limit

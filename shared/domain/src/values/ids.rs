@@ -109,6 +109,10 @@ id!(
     AuditId
 );
 id!(
+    /// A second factor of an account: a passkey or an authenticator app.
+    FactorId
+);
+id!(
     /// One issued PIN or registration code. Attempts to enter it are counted under this id.
     IssueId
 );

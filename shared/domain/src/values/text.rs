@@ -174,6 +174,11 @@ text_type!(
     Answer, 100
 );
 
+text_type!(
+    /// The name that a user gives a second factor, at most 60 characters.
+    FactorName, 60, named_line
+);
+
 impl NamePart {
     /// Parses a name that a person entered. Names are shown in emails that the plan sends to others, so
     /// they can't carry a link or an address (SE-06).

@@ -29,6 +29,7 @@ mod record_ended;
 mod register_again;
 mod registered;
 mod registration_code;
+mod second_factor_changed;
 mod username_released;
 mod username_reminder;
 mod users_changed;
@@ -246,6 +247,9 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         }
         MailText::ConcurrentUse { sources } => concurrent_use::content(mail.at, sources, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
+        MailText::SecondFactorChanged { event } => {
+            second_factor_changed::content(event, policy.date_of(mail.at), policy)
+        }
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
 }

@@ -1,0 +1,225 @@
+//! Renaming and removing second factors, and new recovery codes (MF-01).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::policy::{FactorMethod, Policy};
+use vestibule_domain::rules::second_factor::{self as rules, Refusal};
+use vestibule_domain::values::ids::FactorId;
+use vestibule_domain::values::text::FactorName;
+use vestibule_http::idempotency::{Created, Once, Repeat, once};
+use vestibule_http::openapi::{
+    FactorParams, FieldProblems, NotFoundProblems, PortalParams, SignedInProblems,
+};
+use vestibule_http::request::Id;
+use vestibule_http::second_factor::Confirmation;
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
+use vestibule_secrets::recovery_code::RecoveryCode;
+
+/// A factor that was added.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AddedFactorResponse {
+    /// The id, used to rename or remove it.
+    id: String,
+}
+
+/// Builds the response for a factor that was added.
+pub(crate) fn added(id: &FactorId, caller: &Caller) -> Result<Created, Problem> {
+    let portal = &caller.policy.portal;
+    let location = format!("/{portal}/me/second-factors/{id}");
+    Created::at(location, &AddedFactorResponse { id: id.to_string() })
+}
+
+/// Requires that the portal offers a kind of factor.
+pub(crate) fn require_method(method: FactorMethod, caller: &Caller) -> Result<(), Problem> {
+    if caller.policy.has_method(method) {
+        return Ok(());
+    }
+    Err(refused(Refusal::UnsupportedOnPortal, &caller.policy))
+}
+
+/// Converts a refusal to a problem.
+pub(crate) fn refused(refusal: Refusal, policy: &Policy) -> Problem {
+    let conflict = |kind, title, detail: &str| {
+        Problem::new(StatusCode::CONFLICT, kind, title, detail).with_help(policy)
+    };
+    match refusal {
+        Refusal::UnsupportedOnPortal => {
+            let detail = "This portal does not use this kind of second factor.";
+            Problem::unsupported_on_portal(policy, detail)
+        }
+        Refusal::AlreadyAdded | Refusal::AlreadyUsed => conflict(
+            "already-added",
+            "Already added",
+            "Your account has this passkey or app already.",
+        ),
+        Refusal::TooMany => conflict(
+            "too-many-factors",
+            "Too many second factors",
+            "Remove a passkey or app that you no longer use, then add this one.",
+        ),
+        Refusal::Unknown => Problem::not_found("second factor"),
+        Refusal::LastRequired => conflict(
+            "last-factor",
+            "Your role requires a second factor",
+            "This is your only second factor. Add another one before you remove it.",
+        ),
+        Refusal::NoFactor => conflict(
+            "no-factor",
+            "No second factor",
+            "Recovery codes replace a passkey or an app. Add one of them first.",
+        ),
+    }
+}
+
+/// The new name of a factor.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RenameFactorRequest {
+    /// A name by which the caller recognizes it.
+    name: String,
+}
+
+/// Rename a second factor
+///
+/// Changes the name of one of the caller's passkeys or authenticator apps.
+#[utoipa::path(
+    patch, path = "/{portal}/me/second-factors/{id}", tag = "profile",
+    operation_id = "rename_second_factor",
+    params(FactorParams),
+    request_body = RenameFactorRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 204, description = "The name is changed"),
+        (status = 403, description = "`step-up-required` or `next-step-required`"),
+        (status = 422, description = "`invalid-fields`"),
+        SignedInProblems, NotFoundProblems, FieldProblems,
+    )
+)]
+pub(crate) async fn rename_second_factor(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+    Body(request): Body<RenameFactorRequest>,
+) -> Result<StatusCode, Problem> {
+    caller.require_confirmation(Confirmation::FactorOrPassword)?;
+    let mut fields = FieldErrors::default();
+    let name = fields.take("name", FactorName::parse(&request.name));
+    let name = fields.into_result(name)?;
+    let id = factor_id(&id)?;
+    transact(
+        &app,
+        |attempt| caller.latest(&app, attempt),
+        |account, rng| {
+            let (session, context) = (&caller.session, caller.context(rng));
+            rules::rename(account, session, (&id, name.clone()), context)
+                .map_err(|refusal| refused(refusal, &caller.policy))
+        },
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Remove a second factor
+///
+/// Removes one of the caller's passkeys or authenticator apps and notifies the user. With the last one, the
+/// recovery codes are removed too.
+#[utoipa::path(
+    delete, path = "/{portal}/me/second-factors/{id}", tag = "profile",
+    operation_id = "remove_second_factor",
+    params(FactorParams),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 204, description = "The factor is removed"),
+        (status = 403, description = "`step-up-required` or `next-step-required`"),
+        (status = 409, description = "`last-factor`: the caller's role requires one (MF-02)"),
+        SignedInProblems, NotFoundProblems,
+    )
+)]
+pub(crate) async fn remove_second_factor(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    caller.require_confirmation(Confirmation::FactorOrPassword)?;
+    let id = factor_id(&id)?;
+    transact(
+        &app,
+        |attempt| caller.latest(&app, attempt),
+        |account, rng| {
+            let (session, context) = (&caller.session, caller.context(rng));
+            let removed = rules::remove(account, session, &id, context);
+            let decision = removed.map_err(|refusal| refused(refusal, &caller.policy))?;
+            Ok(((), decision))
+        },
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn factor_id(id: &str) -> Result<FactorId, Problem> {
+    FactorId::parse(id).map_err(|_| Problem::not_found("second factor"))
+}
+
+/// New recovery codes. They are displayed once.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecoveryCodesResponse {
+    /// The codes. Each replaces the second factor once.
+    codes: Vec<String>,
+}
+
+/// Create recovery codes
+///
+/// Returns new recovery codes and notifies the user. Older codes no longer work.
+#[utoipa::path(
+    post, path = "/{portal}/me/recovery-codes", tag = "profile",
+    operation_id = "create_recovery_codes",
+    params(PortalParams),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 201, body = RecoveryCodesResponse, description = "The codes", headers(("location" = String, description = "The path of the second factors"))),
+        (status = 403, description = "`step-up-required` or `next-step-required`"),
+        (status = 409, description = "`no-factor` or `unsupported-on-portal`"),
+        SignedInProblems,
+    )
+)]
+pub(crate) async fn create_recovery_codes(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Repeat(key): Repeat,
+) -> Result<Created, Problem> {
+    caller.require_confirmation(Confirmation::FactorOrPassword)?;
+    let section = caller.policy.second_factor.as_ref();
+    let section = section.ok_or_else(|| refused(Refusal::UnsupportedOnPortal, &caller.policy))?;
+    let mut rng = app.rng();
+    let codes: Vec<_> = (0..section.recovery_codes.get())
+        .map(|_| RecoveryCode::random(&mut rng))
+        .collect();
+    let (context, keyring) = (caller.account.id.as_str(), app.store.keyring());
+    let macs: Vec<_> = codes.iter().map(|c| c.mac(keyring, context)).collect();
+    let (app, caller) = (&app, &caller);
+    once(
+        app,
+        Once {
+            caller,
+            key: key.as_ref(),
+        },
+        |attempt| caller.latest(app, attempt),
+        |account, rng| {
+            let (session, context) = (&caller.session, caller.context(rng));
+            let replaced = rules::replace_recovery_codes(account, session, macs.clone(), context);
+            let decision = replaced.map_err(|refusal| refused(refusal, &caller.policy))?;
+            Ok(((), decision))
+        },
+        |_, ()| {
+            let formatted = codes.iter().map(|c| c.formatted().expose().to_owned());
+            let body = RecoveryCodesResponse {
+                codes: formatted.collect(),
+            };
+            let portal = &caller.policy.portal;
+            Created::at(format!("/{portal}/me/second-factors"), &body)
+        },
+    )
+    .await
+}

@@ -1,0 +1,421 @@
+//! Second factors: giving one, and the factors of one's own account (MF-01 to MF-05, MF-08).
+
+use jiff::{SignedDuration, Timestamp};
+use strum::IntoStaticStr;
+
+use crate::decision::{AttemptKey, Change, Decision};
+use crate::outbox::mail::{FactorEvent, MailText, mail};
+use crate::policy::{FactorMethod, Policy};
+use crate::rules::context::Context;
+use crate::rules::next_step::requires_second_factor;
+use crate::state::account::Account;
+use crate::state::audit::{Action, Actor, AuditEvent};
+use crate::state::record::Mac;
+use crate::state::second_factor::{
+    AuthenticatorApp, FactorInfo, MAX_APPS, MAX_PASSKEYS, Passkey, Proof, UsedChallenge,
+};
+use crate::state::session::Session;
+use crate::values::ids::FactorId;
+use crate::values::passkey::StoredPasskey;
+use crate::values::text::{FactorName, Sensitive};
+
+/// The maximum number of devices that an account trusts. The one whose trust ends first is forgotten first.
+const MAX_TRUSTED: usize = 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Refusal {
+    /// The code or assertion was accepted before, or the factor was removed meanwhile (MF-05).
+    AlreadyUsed,
+    /// The account has as many factors of this kind as it can have.
+    TooMany,
+    /// The account has this passkey or app already.
+    AlreadyAdded,
+    /// The portal does not have this kind.
+    UnsupportedOnPortal,
+    /// The account has no such factor.
+    Unknown,
+    /// It is the only one, and the user's role requires one (MF-02).
+    LastRequired,
+    /// Recovery codes replace a factor, and the account has none.
+    NoFactor,
+}
+
+/// A passkey's signature that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasskeyUse {
+    pub id: FactorId,
+    /// The SHA-256 of the challenge, base64url.
+    pub challenge: String,
+    /// Until when the challenge can be answered.
+    pub expires_at: Timestamp,
+    pub user_verified: bool,
+    pub sign_count: u32,
+    pub backed_up: bool,
+}
+
+/// A second factor that was compared and matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// The code of an authenticator app for a time step.
+    AppCode {
+        id: FactorId,
+        step: u64,
+    },
+    /// A recovery code, as stored.
+    RecoveryCode(Mac),
+    Passkey(PasskeyUse),
+}
+
+/// Uses up what was given, so that it is accepted once. Returns how it counts (MF-05).
+///
+/// # Errors
+/// [`Refusal::AlreadyUsed`]
+pub(crate) fn use_up(
+    account: &mut Account,
+    given: &Given,
+    now: Timestamp,
+) -> Result<Proof, Refusal> {
+    let factors = &mut account.second_factors;
+    match given {
+        Given::AppCode { id, step } => {
+            let app = factors.apps.iter_mut().find(|a| a.info.id == *id);
+            let app = app.filter(|a| a.last_step < *step);
+            let app = app.ok_or(Refusal::AlreadyUsed)?;
+            app.last_step = *step;
+            app.info.last_used_at = Some(now);
+            Ok(Proof::AuthenticatorApp)
+        }
+        Given::RecoveryCode(code) => {
+            let found = factors.recovery_codes.iter().position(|c| c == code);
+            factors
+                .recovery_codes
+                .remove(found.ok_or(Refusal::AlreadyUsed)?);
+            Ok(Proof::RecoveryCode)
+        }
+        Given::Passkey(used) => {
+            factors.used_challenges.retain(|c| now < c.expires_at);
+            let is_used = factors
+                .used_challenges
+                .iter()
+                .any(|c| c.id == used.challenge);
+            let passkey = factors.passkeys.iter_mut().find(|p| p.info.id == used.id);
+            let passkey = passkey.filter(|p| {
+                let stored = p.credential.sign_count;
+                !is_used && (used.sign_count > stored || (used.sign_count == 0 && stored == 0))
+            });
+            let passkey = passkey.ok_or(Refusal::AlreadyUsed)?;
+            passkey.credential.sign_count = used.sign_count;
+            passkey.credential.backed_up = used.backed_up;
+            passkey.info.last_used_at = Some(now);
+            factors.used_challenges.push(UsedChallenge {
+                id: used.challenge.clone(),
+                expires_at: used.expires_at,
+            });
+            Ok(match used.user_verified {
+                true => Proof::Passkey,
+                false => Proof::SecurityKey,
+            })
+        }
+    }
+}
+
+/// Records a second factor in the session: at sign-in, or to confirm a sensitive action (MF-04, MF-07). Trusts
+/// the session's device if its user asks for it and the portal allows it (MF-08).
+///
+/// # Errors
+/// [`Refusal::AlreadyUsed`]
+pub fn give(
+    account: &Account,
+    session: &Session,
+    given: &Given,
+    trusts_device: bool,
+    attempts: AttemptKey,
+    context: Context<'_>,
+) -> Result<(Account, Session, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let now = origin.at;
+    let mut after = account.clone();
+    let proof = use_up(&mut after, given, now)?;
+    // Given together with the password, it is its owner's.
+    if let Given::Passkey(used) = given
+        && session.proofs.contains_key(&Proof::Password)
+    {
+        let mut passkeys = after.second_factors.passkeys.iter_mut();
+        if let Some(passkey) = passkeys.find(|p| p.info.id == used.id) {
+            passkey.signs_in_alone = true;
+        }
+    }
+    if trusts_device && let Some(device) = &session.device {
+        trust(&mut after, device, policy, now);
+    }
+    let mut renewed = session.clone();
+    renewed.proofs.insert(proof, now);
+    let event = event(account, session, Action::EnterSecondFactor, (origin, rng));
+    let left = after.second_factors.recovery_codes.len();
+    let notice = (proof == Proof::RecoveryCode).then(|| {
+        let text = MailText::SecondFactorChanged {
+            event: FactorEvent::RecoveryCodeUsed { left },
+        };
+        mail(account, now, text, rng)
+    });
+    let decision = Decision::recording(event)
+        .update(account, after.clone())
+        .change(Change::RenewSession(renewed.clone()))
+        .change(Change::ForgetAttempts(attempts))
+        .send(notice);
+    Ok((after, renewed, decision))
+}
+
+/// Trusts a device for as long as the policy says.
+fn trust(account: &mut Account, device: &str, policy: &Policy, now: Timestamp) {
+    let days = policy.second_factor.as_ref();
+    let days = days.map_or(0, |s| s.trusted_device_days.get());
+    if days == 0 {
+        return;
+    }
+    let trusted = &mut account.second_factors.trusted_devices;
+    trusted.retain(|_, until| now < *until);
+    let until = now + SignedDuration::from_hours(24 * i64::from(days));
+    trusted.insert(device.to_owned(), until);
+    while trusted.len() > MAX_TRUSTED {
+        let first = trusted.iter().min_by_key(|(_, until)| **until);
+        let Some(first) = first.map(|(device, _)| device.clone()) else {
+            return;
+        };
+        trusted.remove(&first);
+    }
+}
+
+/// Records that the session's user entered the password again, to confirm a change of their factors (MF-01).
+pub fn confirm_password(
+    account: &Account,
+    session: &Session,
+    attempts: AttemptKey,
+    context: Context<'_>,
+) -> (Session, Decision) {
+    let Context { origin, rng, .. } = context;
+    let mut renewed = session.clone();
+    renewed.proofs.insert(Proof::Password, origin.at);
+    let event = event(account, session, Action::ConfirmPassword, (origin, rng));
+    let decision = Decision::recording(event)
+        .change(Change::RenewSession(renewed.clone()))
+        .change(Change::ForgetAttempts(attempts));
+    (renewed, decision)
+}
+
+/// A factor to add.
+#[derive(Debug, Clone)]
+pub enum NewFactor {
+    Passkey {
+        credential: StoredPasskey,
+        /// Whether the authenticator verified its user, so that the passkey counts as both factors.
+        user_verified: bool,
+    },
+    App {
+        secret: Sensitive,
+        /// The time step of the code that proved it.
+        step: u64,
+    },
+}
+
+impl NewFactor {
+    const fn method(&self) -> FactorMethod {
+        match self {
+            Self::Passkey { .. } => FactorMethod::Passkey,
+            Self::App { .. } => FactorMethod::AuthenticatorApp,
+        }
+    }
+}
+
+/// Adds a factor to the caller's account and notifies the owner. The session has then given it (MF-01).
+///
+/// # Errors
+/// [`Refusal`]
+pub fn add(
+    account: &Account,
+    session: &Session,
+    name: FactorName,
+    factor: NewFactor,
+    context: Context<'_>,
+) -> Result<(FactorId, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let now = origin.at;
+    let section = policy.second_factor.as_ref();
+    if !section.is_some_and(|s| s.methods.contains(&factor.method())) {
+        return Err(Refusal::UnsupportedOnPortal);
+    }
+    let mut after = account.clone();
+    let factors = &mut after.second_factors;
+    let info = FactorInfo {
+        id: FactorId::random(rng),
+        name,
+        added_at: now,
+        last_used_at: None,
+    };
+    let (id, name) = (info.id.clone(), info.name.to_string());
+    let method = factor.method();
+    let proof = match factor {
+        NewFactor::Passkey {
+            credential,
+            user_verified,
+        } => {
+            let mut known = factors.passkeys.iter().map(|p| &p.credential.credential_id);
+            if known.any(|id| *id == credential.credential_id) {
+                return Err(Refusal::AlreadyAdded);
+            }
+            if factors.passkeys.len() >= MAX_PASSKEYS {
+                return Err(Refusal::TooMany);
+            }
+            factors.passkeys.push(Passkey {
+                info,
+                credential,
+                signs_in_alone: true,
+            });
+            match user_verified {
+                true => Proof::Passkey,
+                false => Proof::SecurityKey,
+            }
+        }
+        NewFactor::App { secret, step } => {
+            if factors.apps.iter().any(|a| a.secret == secret) {
+                return Err(Refusal::AlreadyAdded);
+            }
+            if factors.apps.len() >= MAX_APPS {
+                return Err(Refusal::TooMany);
+            }
+            factors.apps.push(AuthenticatorApp {
+                info,
+                secret,
+                last_step: step,
+            });
+            Proof::AuthenticatorApp
+        }
+    };
+    let mut renewed = session.clone();
+    renewed.proofs.insert(proof, now);
+    let text = MailText::SecondFactorChanged {
+        event: FactorEvent::Added { method, name },
+    };
+    let event = event(account, session, Action::AddSecondFactor, (origin, rng));
+    let decision = Decision::recording(event)
+        .update(account, after)
+        .change(Change::RenewSession(renewed))
+        .send([mail(account, now, text, rng)]);
+    Ok((id, decision))
+}
+
+/// Renames a factor (MF-01).
+///
+/// # Errors
+/// [`Refusal::Unknown`]
+pub fn rename(
+    account: &Account,
+    session: &Session,
+    (id, name): (&FactorId, FactorName),
+    context: Context<'_>,
+) -> Result<(Account, Decision), Refusal> {
+    let Context { origin, rng, .. } = context;
+    let mut after = account.clone();
+    let factor = after.second_factors.find_mut(id);
+    factor.ok_or(Refusal::Unknown)?.name = name;
+    let event = event(account, session, Action::RenameSecondFactor, (origin, rng));
+    let decision = Decision::recording(event).update(account, after.clone());
+    Ok((after, decision))
+}
+
+/// Removes a factor and notifies the owner. With the last factor, recovery codes and the trust in devices go
+/// too (MF-01, MF-02).
+///
+/// # Errors
+/// [`Refusal`]
+pub fn remove(
+    account: &Account,
+    session: &Session,
+    id: &FactorId,
+    context: Context<'_>,
+) -> Result<Decision, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let mut after = account.clone();
+    let factors = &mut after.second_factors;
+    let removed = factors.find_mut(id).ok_or(Refusal::Unknown)?.name.clone();
+    let method = match factors.apps.iter().any(|a| a.info.id == *id) {
+        true => FactorMethod::AuthenticatorApp,
+        false => FactorMethod::Passkey,
+    };
+    factors.passkeys.retain(|p| p.info.id != *id);
+    factors.apps.retain(|a| a.info.id != *id);
+    if !after.has_second_factor(policy) {
+        if requires_second_factor(account, policy, policy.today(origin.at)) {
+            return Err(Refusal::LastRequired);
+        }
+        after.second_factors.recovery_codes.clear();
+        after.second_factors.trusted_devices.clear();
+    }
+    let text = MailText::SecondFactorChanged {
+        event: FactorEvent::Removed {
+            method,
+            name: removed.to_string(),
+        },
+    };
+    let event = event(account, session, Action::RemoveSecondFactor, (origin, rng));
+    Ok(Decision::recording(event)
+        .update(account, after)
+        .send([mail(account, origin.at, text, rng)]))
+}
+
+/// Replaces the recovery codes and notifies the owner (MF-01).
+///
+/// # Errors
+/// [`Refusal::NoFactor`]
+pub fn replace_recovery_codes(
+    account: &Account,
+    session: &Session,
+    codes: Vec<Mac>,
+    context: Context<'_>,
+) -> Result<Decision, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    if !account.has_second_factor(policy) {
+        return Err(Refusal::NoFactor);
+    }
+    let mut after = account.clone();
+    after.second_factors.recovery_codes = codes;
+    let text = MailText::SecondFactorChanged {
+        event: FactorEvent::RecoveryCodesCreated,
+    };
+    let event = event(account, session, Action::CreateRecoveryCodes, (origin, rng));
+    Ok(Decision::recording(event)
+        .update(account, after)
+        .send([mail(account, origin.at, text, rng)]))
+}
+
+/// Creates the audit event of something that the session's user does to their own account.
+fn event(
+    account: &Account,
+    session: &Session,
+    action: Action,
+    (origin, rng): (
+        &crate::state::audit::Origin,
+        &mut (dyn rand::CryptoRng + Send + '_),
+    ),
+) -> AuditEvent {
+    AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
+        .on(account.id.as_str())
+        .for_organization(session.organization.as_ref())
+}

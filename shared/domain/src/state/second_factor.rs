@@ -1,0 +1,200 @@
+//! The second factors of an account, inside its item, so that the condition on the account's version decides
+//! every race and nothing is accepted twice (MF-05).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+use crate::policy::{FactorMethod, Policy, ResetVerification, SecondFactorPolicy};
+use crate::state::account::Account;
+use crate::state::membership::Issue;
+use crate::state::record::Mac;
+use crate::values::ids::FactorId;
+use crate::values::passkey::StoredPasskey;
+use crate::values::text::{FactorName, Sensitive};
+
+/// The maximum number of authenticator apps of an account.
+pub const MAX_APPS: usize = 3;
+
+/// The maximum number of passkeys of an account.
+pub const MAX_PASSKEYS: usize = 10;
+
+/// How the owner of a session proved who they are, each as an authentication method of RFC 8176.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Proof {
+    Password,
+    /// A passkey that verified its user, which counts as both factors.
+    Passkey,
+    /// A passkey that did not verify its user, after a password.
+    SecurityKey,
+    AuthenticatorApp,
+    RecoveryCode,
+    /// A device on which the factor was given earlier (MF-08). It does not confirm sensitive actions.
+    TrustedDevice,
+}
+
+impl Proof {
+    /// Returns whether it is a second factor that was given in this session.
+    pub const fn is_factor(self) -> bool {
+        !matches!(self, Self::Password | Self::TrustedDevice)
+    }
+}
+
+/// What all second factors have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactorInfo {
+    pub id: FactorId,
+    /// The name that its owner gave it.
+    pub name: FactorName,
+    pub added_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// An authenticator app that shows codes by time (RFC 6238).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthenticatorApp {
+    #[serde(flatten)]
+    pub info: FactorInfo,
+    /// The secret that the app shares, base32. The store seals it apart from the rest.
+    #[serde(skip, default = "sealed")]
+    pub secret: Sensitive,
+    /// The latest time step whose code was accepted. Neither it nor an earlier one is accepted again
+    /// (RFC 6238, 5.2).
+    pub last_step: u64,
+}
+
+/// Returns what stands for a secret until the store has opened it.
+fn sealed() -> Sensitive {
+    Sensitive::new("")
+}
+
+/// A passkey (WebAuthn).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passkey {
+    #[serde(flatten)]
+    pub info: FactorInfo,
+    pub credential: StoredPasskey,
+    /// Whether it signs in without the password. It does until the password is reset; then it has to be
+    /// given once together with the new password, so that a passkey of someone who took over the account
+    /// is of no use after its owner has recovered it (SE-01).
+    pub signs_in_alone: bool,
+}
+
+/// A challenge that was answered. It is kept until it expires, so that the answer is accepted once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedChallenge {
+    /// The SHA-256 of the challenge, base64url.
+    pub id: String,
+    pub expires_at: Timestamp,
+}
+
+/// A reset of all second factors that its owner still has to confirm (MF-06).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactorReset {
+    /// What confirms it.
+    pub proof: ResetProof,
+    /// The digest of the token that was sent to the address on file, with which the owner cancels the reset
+    /// without signing in.
+    pub cancellation: String,
+    pub requested_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// What confirms a reset of the second factors, besides the password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetProof {
+    /// The token in the link of an email, as its digest.
+    Email(String),
+    /// The PIN of a letter.
+    PinLetter(Issue),
+}
+
+impl ResetProof {
+    pub const fn verification(&self) -> ResetVerification {
+        match self {
+            Self::Email(_) => ResetVerification::Email,
+            Self::PinLetter(_) => ResetVerification::PinLetter,
+        }
+    }
+}
+
+/// The second factors of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactors {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passkeys: Vec<Passkey>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<AuthenticatorApp>,
+    /// The keyed MACs of the recovery codes that were not used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recovery_codes: Vec<Mac>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used_challenges: Vec<UsedChallenge>,
+    /// Digests of the devices on which the factor is not asked for, each with the end of the trust (MF-08).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trusted_devices: BTreeMap<String, Timestamp>,
+    /// A reset that is not confirmed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<FactorReset>,
+}
+
+impl SecondFactors {
+    /// Returns whether the account has nothing to do with second factors.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns the kinds that the account has, as far as the portal has them.
+    pub fn methods(&self, policy: &SecondFactorPolicy) -> BTreeSet<FactorMethod> {
+        let passkey = (!self.passkeys.is_empty()).then_some(FactorMethod::Passkey);
+        let app = (!self.apps.is_empty()).then_some(FactorMethod::AuthenticatorApp);
+        let all = [passkey, app].into_iter().flatten();
+        all.filter(|method| policy.methods.contains(method))
+            .collect()
+    }
+
+    /// Returns all factors.
+    pub fn all(&self) -> impl Iterator<Item = &FactorInfo> {
+        let passkeys = self.passkeys.iter().map(|p| &p.info);
+        passkeys.chain(self.apps.iter().map(|a| &a.info))
+    }
+
+    /// Returns a factor to change it.
+    pub fn find_mut(&mut self, id: &FactorId) -> Option<&mut FactorInfo> {
+        let passkeys = self.passkeys.iter_mut().map(|p| &mut p.info);
+        let mut all = passkeys.chain(self.apps.iter_mut().map(|a| &mut a.info));
+        all.find(|info| info.id == *id)
+    }
+
+    /// Returns whether a device is trusted at a time.
+    pub fn trusts(&self, device: &str, now: Timestamp) -> bool {
+        let until = self.trusted_devices.get(device);
+        until.is_some_and(|until| now < *until)
+    }
+
+    /// Ends what lets someone in with less than the password and a factor, or changes the factors: the trust
+    /// in devices, a reset that is not confirmed, and signing in by a passkey alone (SE-01).
+    pub fn end_other_access(&mut self) {
+        self.trusted_devices.clear();
+        self.reset = None;
+        for passkey in &mut self.passkeys {
+            passkey.signs_in_alone = false;
+        }
+    }
+}
+
+impl Account {
+    /// Returns whether the account has a second factor that the portal asks for.
+    pub fn has_second_factor(&self, policy: &Policy) -> bool {
+        let section = policy.second_factor.as_ref();
+        section.is_some_and(|s| !self.second_factors.methods(s).is_empty())
+    }
+}

@@ -1,0 +1,299 @@
+//! What the operations on second factors share: the relying party, the request that gives a factor, and the
+//! confirmation of sensitive actions (MF-01 to MF-07).
+
+use std::future;
+
+use axum::http::StatusCode;
+use rand::CryptoRng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use vestibule_domain::policy::{FactorMethod, Policy, Role};
+use vestibule_domain::rules::second_factor::Given;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Action;
+use vestibule_domain::values::ids::AccountId;
+use vestibule_domain::values::text::Sensitive;
+use vestibule_secrets::passkey::{self, Ceremonies, MAX_CEREMONY_LENGTH, RelyingParty, Started};
+use vestibule_secrets::recovery_code::RecoveryCode;
+
+use crate::rate_limit::{Counter, SECOND_FACTOR_MINUTES};
+use crate::secret_check::{self, Checked, Comparer, Described, Proven};
+use crate::{App, Caller, Problem};
+
+/// The maximum length of an entered code, in characters.
+const MAX_CODE_LENGTH: usize = 40;
+
+/// Returns the relying party of a portal: where passkeys are created and used.
+pub fn relying_party(policy: &Policy) -> RelyingParty {
+    let site = policy.site.origin();
+    let others = policy.origins.iter().map(|o| o.as_str());
+    let mut origins: Vec<String> = [site]
+        .into_iter()
+        .chain(others)
+        .map(str::to_owned)
+        .collect();
+    origins.dedup();
+    RelyingParty {
+        id: policy.relying_party_id().to_owned(),
+        origins,
+        name: policy.title.to_string(),
+    }
+}
+
+/// The purpose of a ceremony. A ceremony for one is of no use for another (MF-05).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CeremonyPurpose<'a> {
+    /// Signing in with a discoverable passkey.
+    SignIn,
+    /// Giving the second factor in a session.
+    SecondFactor(&'a Caller),
+    /// Adding a passkey or app in a session.
+    Enrollment(&'a Caller),
+}
+
+impl CeremonyPurpose<'_> {
+    /// Returns the text to which a ceremony is bound: portal, purpose and session.
+    pub fn binding(self, policy: &Policy) -> String {
+        let portal = &policy.portal;
+        match self {
+            Self::SignIn => format!("{portal}/sign-in"),
+            Self::SecondFactor(caller) => format!("{portal}/second-factor/{}", caller.session.id),
+            Self::Enrollment(caller) => format!("{portal}/enrollment/{}", caller.session.id),
+        }
+    }
+}
+
+/// The beginning of a ceremony with a passkey.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PasskeyChallengeResponse {
+    /// Send it back with the result.
+    ceremony: String,
+    /// What `PublicKeyCredential.parseRequestOptionsFromJSON` or `parseCreationOptionsFromJSON` takes.
+    options: Value,
+}
+
+impl From<Started> for PasskeyChallengeResponse {
+    fn from(started: Started) -> Self {
+        Self {
+            ceremony: started.ceremony,
+            options: started.options,
+        }
+    }
+}
+
+/// Starts an authentication with a passkey: one of an account, or any that the browser offers.
+pub fn challenge(
+    app: &App,
+    account: Option<&Account>,
+    purpose: CeremonyPurpose<'_>,
+    (policy, now): (&Policy, jiff::Timestamp),
+    rng: &mut impl CryptoRng,
+) -> PasskeyChallengeResponse {
+    let passkeys = account.map(|a| a.second_factors.passkeys.as_slice());
+    let passkeys = passkeys.unwrap_or_default().iter();
+    let allow: Vec<_> = passkeys.map(|p| p.credential.clone()).collect();
+    let ceremonies = Ceremonies {
+        rp: &relying_party(policy),
+        keyring: app.keyring(),
+        binding: &purpose.binding(policy),
+        now,
+    };
+    ceremonies.start_authentication(&allow, rng).into()
+}
+
+/// The result of a ceremony with a passkey.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignedChallenge {
+    /// The `ceremony` of the challenge.
+    #[schema(max_length = 2048)]
+    pub ceremony: String,
+    /// The result of `navigator.credentials.get()` or `create()`, as its `toJSON()` returns it.
+    #[schema(value_type = Object)]
+    pub credential: Value,
+}
+
+impl SignedChallenge {
+    /// Returns the account that a discoverable passkey names, as the user handle.
+    pub fn account(&self) -> Option<AccountId> {
+        let (_, handle) = passkey::credential_of(&self.credential)?;
+        AccountId::parse(std::str::from_utf8(&handle?).ok()?).ok()
+    }
+
+    /// Checks the form.
+    ///
+    /// # Errors
+    /// A problem that names the field.
+    pub fn validate(&self) -> Result<(), Problem> {
+        if self.ceremony.len() > MAX_CEREMONY_LENGTH {
+            return Err(Problem::invalid_field(
+                "ceremony",
+                "must be the value returned with the challenge",
+            ));
+        }
+        if !self.credential.is_object() {
+            return Err(Problem::invalid_field(
+                "credential",
+                "must be what the browser returned for the challenge",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A second factor, exactly one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FactorRequest {
+    /// The code that the authenticator app shows.
+    #[schema(max_length = 40)]
+    pub code: Option<String>,
+    /// An unused recovery code.
+    #[schema(max_length = 40)]
+    pub recovery_code: Option<String>,
+    /// The result of a ceremony with a passkey.
+    pub passkey: Option<SignedChallenge>,
+}
+
+/// A second factor as entered.
+#[derive(Debug)]
+pub enum Entered {
+    Code(Sensitive),
+    RecoveryCode(RecoveryCode),
+    Passkey(SignedChallenge),
+}
+
+impl FactorRequest {
+    /// Parses the one factor that is given.
+    ///
+    /// # Errors
+    /// A problem that names the invalid fields.
+    pub fn parse(self) -> Result<Entered, Problem> {
+        let one = "give exactly one of code, recovery_code and passkey";
+        match (self.code, self.recovery_code, self.passkey) {
+            (Some(code), None, None) if code.len() <= MAX_CODE_LENGTH => {
+                Ok(Entered::Code(Sensitive::new(code)))
+            }
+            (Some(_), None, None) => Err(Problem::invalid_field(
+                "code",
+                "must be the six digits of the app",
+            )),
+            (None, Some(code), None) => RecoveryCode::parse(&code)
+                .filter(|_| code.len() <= MAX_CODE_LENGTH)
+                .map(Entered::RecoveryCode)
+                .ok_or_else(|| {
+                    let detail = "must be a recovery code such as 7K3M-9QXT-2WVB";
+                    Problem::invalid_field("recovery_code", detail)
+                }),
+            (None, None, Some(signed)) => {
+                signed.validate()?;
+                Ok(Entered::Passkey(signed))
+            }
+            _ => Err(Problem::invalid_field("code", one)),
+        }
+    }
+}
+
+/// Compares a second factor of the caller, after counting the attempt.
+///
+/// # Errors
+/// A problem when it is wrong or too many attempts were made.
+pub async fn check(
+    app: &App,
+    caller: &Caller,
+    entered: &Entered,
+) -> Result<(Given, Proven), Problem> {
+    let (policy, account) = (&*caller.policy, &caller.account);
+    let counter = Counter::second_factor(&account.id, policy);
+    let described = Described::by(caller, Action::EnterSecondFactor);
+    let compare = async |comparer: Comparer<'_>| {
+        let has = |method| policy.has_method(method);
+        let given = match entered {
+            Entered::Code(code) if has(FactorMethod::AuthenticatorApp) => {
+                comparer.app_code(account, code)
+            }
+            Entered::RecoveryCode(code) => comparer.recovery_code(account, code),
+            Entered::Passkey(signed) if has(FactorMethod::Passkey) => {
+                let binding = CeremonyPurpose::SecondFactor(caller).binding(policy);
+                let used = comparer.passkey(Some(account), signed, &binding);
+                used.map(Given::Passkey)
+            }
+            Entered::Code(_) | Entered::Passkey(_) => None,
+        };
+        Ok(given.ok_or("wrong_second_factor"))
+    };
+    let scene = (policy, &caller.origin);
+    let described = future::ready(Ok(described));
+    match secret_check::check(app, &[counter], scene, described, compare).await? {
+        Checked::Right(given, proven) => Ok((given, proven)),
+        Checked::Wrong { .. } => Err(wrong(policy)),
+        Checked::Exhausted(_) => Err(Problem::too_many_attempts(
+            "There were too many attempts to enter a second factor. Try again tomorrow, or ask the help desk.",
+            SECOND_FACTOR_MINUTES,
+            policy,
+        )),
+    }
+}
+
+/// Returns the problem for a second factor that does not match or was used before.
+pub fn wrong(policy: &Policy) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "second-factor-wrong",
+        "Second factor not accepted",
+        "This code or passkey was not accepted. A code works once and only for about a minute. Try again with a new one.",
+    )
+    .with_help(policy)
+}
+
+impl Caller {
+    /// Requires a recent second factor from a caller who has one, before a role that manages others is given to
+    /// someone (MF-07).
+    ///
+    /// # Errors
+    /// The problem `step-up-required`.
+    pub fn require_confirmation_to_grant(&self, role: Role) -> Result<(), Problem> {
+        match role.is_administrator() {
+            true => self.require_confirmation(Confirmation::FactorIfAny),
+            false => Ok(()),
+        }
+    }
+
+    /// Requires a recent confirmation for a sensitive action (MF-01, MF-07): the second factor or, for an
+    /// account without one, the password if `or_password` is set.
+    ///
+    /// # Errors
+    /// The problem `step-up-required`.
+    pub fn require_confirmation(&self, confirmation: Confirmation) -> Result<(), Problem> {
+        let has_factor = self.account.has_second_factor(&self.policy);
+        if !has_factor && confirmation == Confirmation::FactorIfAny {
+            return Ok(());
+        }
+        if self
+            .session
+            .is_confirmed(&self.account, &self.policy, self.origin.at)
+        {
+            return Ok(());
+        }
+        let detail = match has_factor {
+            true => "Confirm this with your second factor, then try again.",
+            false => "Confirm this with your password, then try again.",
+        };
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "step-up-required",
+            "Confirmation required",
+            detail,
+        ))
+    }
+}
+
+/// What confirms a sensitive action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// A recent second factor; nothing for an account that has none (MF-07).
+    FactorIfAny,
+    /// A recent second factor or, for an account that has none, the password (MF-01).
+    FactorOrPassword,
+}
