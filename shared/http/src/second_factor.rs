@@ -183,7 +183,7 @@ impl FactorRequest {
                 .filter(|_| code.len() <= MAX_CODE_LENGTH)
                 .map(Entered::RecoveryCode)
                 .ok_or_else(|| {
-                    let detail = "must be a recovery code such as 7K3M-9QXT-2WVB";
+                    let detail = "must be a recovery code such as 7K3M-9QXT-2WVB-8D5H";
                     Problem::invalid_field("recovery_code", detail)
                 }),
             (None, None, Some(signed)) => {

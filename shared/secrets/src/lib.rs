@@ -1,5 +1,5 @@
 //! Protects secrets in the tables: a keyring wrapped by KMS, keyed MACs of short secrets, sealed texts, and
-//! Argon2id for passwords.
+//! Argon2id for passwords. Verifies second factors: [`totp`], [`recovery_code`] and [`passkey`].
 //!
 //! Everything derives from one data key of 32 bytes. KMS wraps it, and [`kms::unwrap`] calls KMS once per
 //! process. HKDF-SHA256 (RFC 5869) derives a separate key for each use, so that a result of one use is not

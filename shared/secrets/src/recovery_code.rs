@@ -13,14 +13,14 @@ use crate::passwords::Hasher;
 /// Crockford's base 32: without I, L, O and U, which are mistaken for other characters.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// The number of characters without hyphens. Each has 5 bits, so a code has 60. NIST SP 800-63B-4 (section
-/// 3.1.2.1) requires 20 bits of a look-up secret.
-pub const RECOVERY_CODE_CHARACTERS: usize = 12;
+/// The number of characters without hyphens. Each has 5 bits, so a code has 80. NIST SP 800-63B-4 (section
+/// 4.2.1.1) requires 64.
+pub const RECOVERY_CODE_CHARACTERS: usize = 16;
 
 /// The number of characters between two hyphens.
 const GROUP: usize = 4;
 
-/// A recovery code, as 12 characters without hyphens. Wiped when it is dropped.
+/// A recovery code, as 16 characters without hyphens. Wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryCode(Zeroizing<String>);
 
@@ -53,9 +53,10 @@ impl RecoveryCode {
         (code.len() == RECOVERY_CODE_CHARACTERS).then_some(Self(code))
     }
 
-    /// Returns the code as it is displayed: `XXXX-XXXX-XXXX`.
+    /// Returns the code as it is displayed: `XXXX-XXXX-XXXX-XXXX`.
     pub fn formatted(&self) -> Sensitive {
-        let mut text = String::with_capacity(RECOVERY_CODE_CHARACTERS + 2);
+        let mut text =
+            String::with_capacity(RECOVERY_CODE_CHARACTERS + RECOVERY_CODE_CHARACTERS / GROUP);
         for (index, c) in self.0.chars().enumerate() {
             if index > 0 && index.is_multiple_of(GROUP) {
                 text.push('-');
@@ -111,24 +112,28 @@ mod tests {
     #[test]
     fn a_code_is_read_however_it_is_typed() {
         for text in [
-            "7K2M-0QX1-B9TZ",
-            "7k2m-0qx1-b9tz",
-            "7K2M0QX1B9TZ",
-            " 7k2m oqxi b9tz ",
-            "7K2M–OQXL–B9TZ",
-            "7-K-2-M-0-Q-X-1-B-9-T-Z",
+            "7K2M-0QX1-B9TZ-4DEA",
+            "7k2m-0qx1-b9tz-4dea",
+            "7K2M0QX1B9TZ4DEA",
+            " 7k2m oqxi b9tz 4dea ",
+            "7K2M–OQXL–B9TZ–4DEA",
+            "7-K-2-M-0-Q-X-1-B-9-T-Z-4-D-E-A",
         ] {
-            assert_eq!(parse(text).as_deref(), Some("7K2M-0QX1-B9TZ"), "{text}");
+            assert_eq!(
+                parse(text).as_deref(),
+                Some("7K2M-0QX1-B9TZ-4DEA"),
+                "{text}"
+            );
         }
         for text in [
             "",
             "----",
-            "7K2M-0QX1-B9T",
-            "7K2M-0QX1-B9TZZ",
-            "7K2M-0QX1-B9TU",
-            "7K2M-0QX1-B9T!",
-            "7K2M-0QX1-B9TÄ",
-            "7K2M_0QX1_B9TZ",
+            "4DEA-7K2M-0QX1-B9T",
+            "4DEA-7K2M-0QX1-B9TZZ",
+            "4DEA-7K2M-0QX1-B9TU",
+            "4DEA-7K2M-0QX1-B9T!",
+            "4DEA-7K2M-0QX1-B9TÄ",
+            "7K2M_0QX1_B9TZ_4DEA",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
@@ -161,7 +166,7 @@ mod tests {
         fn codes_have_the_documented_form(seed in any::<u64>()) {
             let code = RecoveryCode::random(&mut StdRng::seed_from_u64(seed));
             let text = code.formatted();
-            prop_assert_eq!(text.expose().split('-').map(str::len).collect::<Vec<_>>(), [4, 4, 4]);
+            prop_assert_eq!(text.expose().split('-').map(str::len).collect::<Vec<_>>(), [4, 4, 4, 4]);
             prop_assert_eq!(RecoveryCode::parse(text.expose()), Some(code.clone()));
             prop_assert_eq!(RecoveryCode::parse(&text.expose().to_lowercase()), Some(code));
         }
@@ -169,7 +174,7 @@ mod tests {
         #[test]
         fn any_text_is_safe_to_enter(text in "\\PC{0,40}") {
             let parsed = RecoveryCode::parse(&text);
-            prop_assert!(parsed.is_none_or(|code| code.formatted().expose().len() == 14));
+            prop_assert!(parsed.is_none_or(|code| code.formatted().expose().len() == 19));
         }
     }
 }
