@@ -6,6 +6,7 @@
     reason = "a test may panic"
 )]
 
+pub mod authenticator;
 pub mod client;
 pub mod fault_injection;
 pub mod invariants;

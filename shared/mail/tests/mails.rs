@@ -9,7 +9,8 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::outbox::mail::{
-    AccessChange, Call, FactorEvent, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent, NoticeLine, ResetAsked,
+    AccessChange, Call, FactorEvent, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent,
+    NoticeLine, ResetAsked,
 };
 use vestibule_domain::policy::{FactorMethod, Policy};
 use vestibule_domain::state::follow_up::AccountOutcome;
