@@ -19,6 +19,8 @@ use vestibule_tests::{World, another, code_in, pin_in};
 
 use super::openapi::operations;
 
+const PASSWORD_ONLY: &str = "password only";
+
 const OWN: &str = "of the first organization";
 const OTHER: &str = "of another organization";
 const ELSEWHERE: &str = "of another portal";
@@ -286,6 +288,47 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/sessions/current/organization",
         &[ONES_OWN, OTHER],
     ),
+    ("POST", "/{portal}/passkey-challenges", &[""]),
+    (
+        "POST",
+        "/{portal}/sessions/passkey",
+        &["an unknown passkey"],
+    ),
+    (
+        "POST",
+        "/{portal}/sessions/current/passkey-challenge",
+        &[""],
+    ),
+    (
+        "PUT",
+        "/{portal}/sessions/current/second-factor",
+        &["a wrong code"],
+    ),
+    (
+        "PUT",
+        "/{portal}/sessions/current/password-confirmation",
+        &["a wrong password"],
+    ),
+    ("GET", "/{portal}/me/second-factors", &[""]),
+    ("POST", "/{portal}/me/passkeys/challenge", &[""]),
+    ("POST", "/{portal}/me/passkeys", &["an unknown passkey"]),
+    ("POST", "/{portal}/me/authenticator-apps/enrollment", &[""]),
+    (
+        "POST",
+        "/{portal}/me/authenticator-apps",
+        &["an unknown app"],
+    ),
+    (
+        "PATCH",
+        "/{portal}/me/second-factors/{id}",
+        &["an unknown factor"],
+    ),
+    (
+        "DELETE",
+        "/{portal}/me/second-factors/{id}",
+        &["an unknown factor"],
+    ),
+    ("POST", "/{portal}/me/recovery-codes", &[""]),
     ("PUT", "/{portal}/sessions/current/password", &[""]),
     ("DELETE", "/{portal}/sessions/current", &[""]),
 ];
@@ -343,6 +386,11 @@ struct Site {
     pending: RefCell<Option<String>>,
     invitation: RefCell<Option<String>>,
     count: Cell<u32>,
+}
+
+/// The result of a ceremony that nobody started.
+fn passkey() -> Value {
+    json!({ "ceremony": "unknown", "credential": {} })
 }
 
 /// An id that doesn't exist.
@@ -735,6 +783,34 @@ impl Site {
                 let body = json!({ "organization_id": self.organization(actor, what).await });
                 (plain(), Some(body))
             }
+            (
+                "POST",
+                "/passkey-challenges"
+                | "/sessions/current/passkey-challenge"
+                | "/me/passkeys/challenge"
+                | "/me/authenticator-apps/enrollment"
+                | "/me/recovery-codes",
+            ) => (plain(), None),
+            ("POST", "/sessions/passkey") => (plain(), Some(json!({ "passkey": passkey() }))),
+            ("POST", "/me/passkeys") => {
+                let body = json!({ "name": "Laptop", "passkey": passkey() });
+                (plain(), Some(body))
+            }
+            ("POST", "/me/authenticator-apps") => {
+                let body = json!({ "name": "Phone", "enrollment": "unknown", "code": "000000" });
+                (plain(), Some(body))
+            }
+            ("PUT", "/sessions/current/second-factor") => {
+                let body = json!({ "factor": { "code": "000000" } });
+                (plain(), Some(body))
+            }
+            ("PUT", "/sessions/current/password-confirmation") => {
+                (plain(), Some(json!({ "password": "Wrong-Guess-58!" })))
+            }
+            ("PATCH", "/me/second-factors/{id}") => {
+                (with_id(NOBODYS.into()), Some(json!({ "name": "Phone" })))
+            }
+            ("DELETE", "/me/second-factors/{id}") => (with_id(NOBODYS.into()), None),
             ("PUT", "/sessions/current/password") => {
                 let body = json!({ "current_password": actor.password, "new_password": "Another-Brook-29!" });
                 (plain(), Some(body))
@@ -745,7 +821,8 @@ impl Site {
     }
 
     /// The whole grid.
-    async fn grid(self) -> String {
+    async fn grid(mut self) -> String {
+        self.add_password_only().await;
         let mut rows = Vec::new();
         for &(method, route, tried) in ROUTES {
             for what in tried {
@@ -791,6 +868,23 @@ impl Site {
         table(self.portal, &roles, &rows)
     }
 
+    /// Adds a session of a user who has a second factor and has not given it (MF-04).
+    async fn add_password_only(&mut self) {
+        let roles = ["user", "member", "agent", "staff"];
+        let of = |a: &&Actor| roles.contains(&a.role);
+        let actor = self.actors.iter().find(of).unwrap();
+        actor.client.adds_app(&self.world, "Phone").await;
+        let me = actor.client.get("/me").await.expect(200);
+        let username = me.text_at("/username");
+        let client = self.world.on(self.portal);
+        let (client, _) = client.sign_in(username, &actor.password).await;
+        let password = actor.password.clone();
+        self.actors.push(Actor {
+            password,
+            ..Actor::new(PASSWORD_ONLY, client)
+        });
+    }
+
     /// Assertions that hold under every policy.
     fn check(&self, actor: &Actor, what: &str, response: &Response) {
         let cell = format!(
@@ -798,6 +892,10 @@ impl Site {
             self.portal, actor.role, response.status, response.text
         );
         assert!(response.status < 500, "{cell}");
+        // MF-04: nothing is reached before the second factor is given.
+        if actor.role == PASSWORD_ONLY && response.status == 403 {
+            assert_eq!(response.problem(), "next-step-required", "{cell}");
+        }
         // BL-17: nothing of another organization or portal is accessible.
         let outside = actor.role.contains("another");
         let strange = match what {
