@@ -111,7 +111,7 @@ fn places() -> Vec<Place> {
             "register/src/register_additional_organization.rs",
             1,
             vec![row(
-                "facts: further organization",
+                "facts: additional organization",
                 5,
                 unregistered,
                 "register_additional_organization",
@@ -209,7 +209,7 @@ async fn prepared(what: &str) -> (World, Guessing, Option<TempDir>) {
         "PIN" => pin_guesses(&world).await,
         "registration code" | "password: code again" => code_guesses(&world, what).await,
         "password: invitation again" => invitation_guesses(&world).await,
-        "facts: further organization" => organization_guesses(&world).await,
+        "facts: additional organization" => organization_guesses(&world).await,
         _ if what.starts_with("password") => password_guesses(&world, what).await,
         _ => recovery_guesses(&world, what).await,
     };
