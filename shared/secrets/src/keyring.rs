@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn the_names_that_keys_are_derived_from_are_unchanged() {
         assert_eq!(
-            Purpose::ALL.map(Purpose::into_str),
+            Purpose::ALL.map(|purpose| purpose.into_str()),
             [
                 "record-proof",
                 "pin",
