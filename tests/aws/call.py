@@ -74,8 +74,8 @@ def operator(*arguments):
 
 def mail_to(address, holding):
     """Returns the text of an email that contains `holding`."""
-    with urllib.request.urlopen(f"{ENDPOINT}/_ministack/ses/messages", timeout=10) as answer:
-        told = answer.read().decode()
+    with urllib.request.urlopen(f"{ENDPOINT}/_ministack/ses/messages", timeout=10) as response:
+        inbox = response.read().decode()
     def texts(value):
         if isinstance(value, dict):
             return [t for v in value.values() for t in texts(v)]
@@ -87,7 +87,7 @@ def mail_to(address, holding):
             own = [value] if any(k.lower() in ("to", "destination", "source", "toaddresses") for k in value) else []
             return own or [m for v in value.values() for m in mails(v)]
         return [m for v in value for m in mails(v)] if isinstance(value, list) else []
-    for mail in mails(json.loads(told)):
+    for mail in mails(json.loads(inbox)):
         all_of_it = texts(mail)
         if any(address in t for t in all_of_it):
             for text in all_of_it:
@@ -140,8 +140,8 @@ def feed_status():
         return None
 
 
-told = eventually("a feed in the bucket starts an import (import-records)", feed_status)
-expect("the feed is imported completely", (told or {}).get("state"), "imported")
+imported = eventually("a feed in the bucket starts an import (import-records)", feed_status)
+expect("the feed is imported completely", (imported or {}).get("state"), "imported")
 
 # A principal registers, receives an email, signs in and invites a user.
 ruth = {"registration_type": "group", "verification": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",

@@ -158,7 +158,7 @@ pub fn template(text: &str) -> Result<String, StartError> {
 }
 
 /// The lines of the template for the routes of each function. The first function with a path also
-/// answers its OPTIONS requests.
+/// responds to its OPTIONS requests.
 fn events(routes: &[Route]) -> BTreeMap<&'static str, String> {
     let mut events: BTreeMap<&'static str, String> = BTreeMap::new();
     for of_path in routes.chunk_by(|a, b| a.path == b.path) {

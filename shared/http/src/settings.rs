@@ -163,7 +163,7 @@ impl Bootstrap {
     /// Creates the DynamoDB client and loads the keyring.
     ///
     /// # Errors
-    /// [`StoreError`] when there is no keyring (SE-11), or DynamoDB or KMS doesn't answer.
+    /// [`StoreError`] when there is no keyring (SE-11), or DynamoDB or KMS doesn't respond.
     pub async fn keyring(&self) -> Result<(aws_sdk_dynamodb::Client, OpenKeyring), StoreError> {
         let keys = self.keys();
         Ok((keys.db.clone(), keys.open(Clock::System.now()).await?))
@@ -172,7 +172,7 @@ impl Bootstrap {
     /// Opens the folder of policies, loads the keyring and builds the state of the function.
     ///
     /// # Errors
-    /// When the folder of policies is invalid, there is no keyring, or DynamoDB or KMS doesn't answer.
+    /// When the folder of policies is invalid, there is no keyring, or DynamoDB or KMS doesn't respond.
     pub async fn app(&self) -> Result<App, StartError> {
         Ok(self.open().await?.0)
     }

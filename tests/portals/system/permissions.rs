@@ -554,7 +554,7 @@ impl Site {
                 };
                 let n = self.next();
                 match owner {
-                    Some(owner) => further_session(&owner.client, &owner.password, n).await,
+                    Some(owner) => another_session(&owner.client, &owner.password, n).await,
                     None => NOBODYS.to_owned(),
                 }
             }
@@ -1082,15 +1082,15 @@ async fn approved(
 }
 
 /// Starts another session of a user. Returns its id.
-async fn further_session(client: &Person, password: &str, n: u32) -> String {
+async fn another_session(client: &Person, password: &str, n: u32) -> String {
     let me = client.get("/me").await;
     if me.status != 200 {
         return NOBODYS.to_owned();
     }
     let from = client.from_source(&format!("10.2.{}.{}", n >> 8, n & 255));
-    let (further, response) = from.sign_in(me.text_at("/username"), password).await;
+    let (second, response) = from.sign_in(me.text_at("/username"), password).await;
     response.expect(201);
-    let list = further.get("/sessions").await;
+    let list = second.get("/sessions").await;
     if list.status != 200 {
         // A pending step allows no list.
         return NOBODYS.to_owned();
@@ -1120,7 +1120,7 @@ async fn stranger(world: &World, portal: &str) -> (Person, [String; 3]) {
         .sign_in(registered.text_at("/username"), PASSWORD)
         .await;
     let invitation = invited(&client, 1_000, "user").await;
-    let session = further_session(&client, PASSWORD, 1_000).await;
+    let session = another_session(&client, PASSWORD, 1_000).await;
     let here = world.on(portal).with_token(response.text_at("/token"));
     let id = registered.text_at("/user_id").to_owned();
     (here, [id, invitation, session])
@@ -1178,7 +1178,7 @@ async fn by_invitation(
     let users = [actors[2].client.id().await, two.id().await, strange_user];
     let invitations = [invited(&two, 2_000, "user").await, strange_invitation];
     let sessions = [
-        further_session(&two, PASSWORD, 2_000).await,
+        another_session(&two, PASSWORD, 2_000).await,
         strange_session,
     ];
     actors.push(Actor::new(role, one.clone()));
@@ -1213,7 +1213,7 @@ async fn without_invitations(
     actors.insert(0, Actor::new("nobody", world.on(portal)));
     actors.push(Actor::new("of another portal", stranger));
     let sessions = [
-        further_session(users[1], PASSWORD, 2_000).await,
+        another_session(users[1], PASSWORD, 2_000).await,
         strange_session,
     ];
     let users = [users[0].id().await, users[1].id().await, strange_user];

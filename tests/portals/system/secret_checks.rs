@@ -132,7 +132,7 @@ fn places() -> Vec<Place> {
             "register/src/register_additional_organization.rs",
             1,
             vec![row(
-                "facts: further organization",
+                "facts: additional organization",
                 5,
                 unregistered,
                 "register_additional_organization",
@@ -231,7 +231,7 @@ async fn prepared(what: &str) -> (World, Guessing, Option<TempDir>) {
         _ if what.starts_with("second factor") => factor_guesses(&world, what).await,
         "registration code" | "password: code again" => code_guesses(&world, what).await,
         "password: invitation again" => invitation_guesses(&world).await,
-        "facts: further organization" => organization_guesses(&world).await,
+        "facts: additional organization" => organization_guesses(&world).await,
         _ if what.starts_with("password") => password_guesses(&world, what).await,
         _ => recovery_guesses(&world, what).await,
     };

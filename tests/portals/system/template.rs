@@ -29,7 +29,7 @@ use super::cost::go_through_every_flow;
 use super::openapi::{operations, sources as read_sources};
 use crate::import_records::go_through_feeds;
 use crate::inactivity_sweep::campaigns::go_through_a_release;
-use crate::inactivity_sweep::schedule::go_through_the_clockwork;
+use crate::inactivity_sweep::schedule::go_through_the_schedule;
 use crate::invite::bulk;
 
 /// Returns the events of a type that start a function.
@@ -143,7 +143,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         .collect();
     assert_eq!(routes.keys().cloned().collect::<BTreeSet<_>>(), described);
 
-    // Each path answers OPTIONS (CORS preflight) with a function that serves it.
+    // OPTIONS (CORS preflight) of each path goes to a function that serves it.
     for ((_, path), function) in &preflights {
         let mut serving = routes.iter().filter(|((_, p), _)| p == path);
         assert!(serving.any(|(_, f)| f == function), "OPTIONS {path}");
@@ -523,7 +523,7 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     world
         .alter("agent", &id, |account| account.username = renamed)
         .await;
-    world.instance.courier.configuration_set = Some("events".to_owned());
+    world.instance.mailer.configuration_set = Some("events".to_owned());
     let forgotten = json!({ "username": "dana.renamed" });
     world
         .on("agent")
@@ -593,7 +593,7 @@ async fn roles_have_no_unused_permissions() {
     go_through_rare_ways_of_many(&permissions.interceptor()).await;
     go_through_a_release(&permissions.interceptor()).await;
     go_through_feeds(&permissions.interceptor()).await;
-    go_through_the_clockwork(&permissions.interceptor()).await;
+    go_through_the_schedule(&permissions.interceptor()).await;
     let noted = permissions.noted();
 
     let mut spare = Vec::new();
@@ -715,7 +715,7 @@ async fn the_schedule_sends_emails_that_the_stream_missed() {
     assert_eq!(world.instance.inbox.to("ruth@blueheron.example"), []);
     let event = std::fs::read_to_string(root().join("events/deliver-mail.schedule.json")).unwrap();
     let event = Event::parse(serde_json::from_str(&event).unwrap()).unwrap();
-    let run = world.instance.courier.take(event);
+    let run = world.instance.mailer.take(event);
     at_work("deliver-mail", run).await.unwrap();
     let arrived = world.instance.inbox.to("ruth@blueheron.example");
     let subjects: Vec<_> = arrived.iter().map(|m| m.subject.as_str()).collect();
