@@ -175,6 +175,9 @@ async fn log(request: Request, next: Next) -> Response {
     response
 }
 
+/// How long a browser reuses the result of a preflight; Chromium's maximum.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(2);
+
 /// Allows browsers to call from the origins that the portal's policy lists.
 fn cors(portals: Arc<Portals>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin: &HeaderValue, parts| {
@@ -204,4 +207,5 @@ fn cors(portals: Arc<Portals>) -> CorsLayer {
             header::RETRY_AFTER,
             IDEMPOTENCY_REPLAYED,
         ])
+        .max_age(PREFLIGHT_MAX_AGE)
 }

@@ -22,6 +22,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
+use tracing::Instrument;
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::keyring::{Keys, OpenKeyring};
 use vestibule_store::{Store, StoreError, Tables};
@@ -243,7 +244,6 @@ pub fn log_as_json() {
         .json()
         .with_max_level(tracing::Level::INFO)
         .with_current_span(false)
-        .without_time()
         .init();
 }
 
@@ -260,13 +260,24 @@ pub async fn run(routes: fn() -> Routes) -> Result<(), StartError> {
                 if let Some(source) = source(&request) {
                     request.extensions_mut().insert(source);
                 }
-                service.clone().oneshot(request).await?
+                let span = request_span(&request);
+                service.clone().oneshot(request).instrument(span).await?
             }
             Err(cause) => Problem::unavailable(&*cause).into_response(),
         };
         Ok::<_, Infallible>(Utf8(answer))
     }))
     .await
+}
+
+/// Returns a span with the id that the gateway's access log gives the request. Lambda's own id is in the span around
+/// it, so every line of a function's log contains both.
+fn request_span(request: &lambda_http::Request) -> tracing::Span {
+    let id = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.request_id.as_deref(),
+        _ => None,
+    };
+    tracing::info_span!("request", id)
 }
 
 /// Reads the caller's IP address from the gateway's request context.
