@@ -1,5 +1,5 @@
-"""Tests the main journeys on a stack that is deployed to an emulator of AWS, through its REST API, buckets and functions. Emails are
-read from the emulator's SES."""
+"""Tests the main journeys on a stack that is deployed to an emulator of AWS, through its REST API, buckets and functions, with a second
+stack beside it. Emails are read from the emulator's SES."""
 
 import json
 import os
@@ -12,20 +12,31 @@ import urllib.request
 
 import boto3
 
-STACK = "vestibule"
+STACK, OTHER = "vestibule", "vestibule-staging"
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
 
 stacks = boto3.client("cloudformation")
-outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]}
-resources = {}
-for page in stacks.get_paginator("list_stack_resources").paginate(StackName=STACK):
-    resources |= {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in page["StackResourceSummaries"]}
+
+
+def outputs_of(stack):
+    return {o["OutputKey"]: o["OutputValue"] for o in stacks.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]}
+
+
+def resources_of(stack):
+    found = {}
+    for page in stacks.get_paginator("list_stack_resources").paginate(StackName=stack):
+        found |= {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in page["StackResourceSummaries"]}
+    return found
+
+
+outputs, resources = outputs_of(STACK), resources_of(STACK)
+others = resources_of(OTHER)
 api = resources["Api"]
 failures = []
 
 
-def call(method, path, body=None, headers=None):
-    url = f"{ENDPOINT}/restapis/{api}/live/_user_request_{path}"
+def call(method, path, body=None, headers=None, to=api):
+    url = f"{ENDPOINT}/restapis/{to}/live/_user_request_{path}"
     data = None if body is None else json.dumps(body).encode()
     headers = {"content-type": "application/json"} | (headers or {})
     request = urllib.request.Request(url, data, headers, method=method)
@@ -74,8 +85,8 @@ def operator(*arguments):
 
 def mail_to(address, holding):
     """Returns the text of an email that contains `holding`."""
-    with urllib.request.urlopen(f"{ENDPOINT}/_ministack/ses/messages", timeout=10) as answer:
-        told = answer.read().decode()
+    with urllib.request.urlopen(f"{ENDPOINT}/_ministack/ses/messages", timeout=10) as response:
+        inbox = response.read().decode()
     def texts(value):
         if isinstance(value, dict):
             return [t for v in value.values() for t in texts(v)]
@@ -87,7 +98,7 @@ def mail_to(address, holding):
             own = [value] if any(k.lower() in ("to", "destination", "source", "toaddresses") for k in value) else []
             return own or [m for v in value.values() for m in mails(v)]
         return [m for v in value for m in mails(v)] if isinstance(value, list) else []
-    for mail in mails(json.loads(told)):
+    for mail in mails(json.loads(inbox)):
         all_of_it = texts(mail)
         if any(address in t for t in all_of_it):
             for text in all_of_it:
@@ -140,8 +151,8 @@ def feed_status():
         return None
 
 
-told = eventually("a feed in the bucket starts an import (import-records)", feed_status)
-expect("the feed is imported completely", (told or {}).get("state"), "imported")
+imported = eventually("a feed in the bucket starts an import (import-records)", feed_status)
+expect("the feed is imported completely", (imported or {}).get("state"), "imported")
 
 # A principal registers, receives an email, signs in and invites a user.
 ruth = {"registration_type": "group", "verification": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
@@ -219,12 +230,35 @@ for function in ("InactivitySweepFunction", "SealAuditTrailFunction", "PrintLett
     wrong, failed = invoke(function, ["nonsense"])
     expect(f"{function} rejects an invalid event with a message", (failed is not None, bool((wrong or {}).get("errorMessage"))), (True, True))
 
-schedules = sorted(s["Name"] for s in boto3.client("scheduler").list_schedules()["Schedules"])
-expect(f"four schedules exist: {schedules}", len(schedules), 4)
-rules = boto3.client("events").list_rules()["Rules"]
+schedules = boto3.client("scheduler").list_schedules()["Schedules"]
+targets = [boto3.client("scheduler").get_schedule(Name=s["Name"])["Target"]["Arn"] for s in schedules]
+scheduled = [f for f in resources if f.endswith("Function") and any(f":{resources[f]}:live" in t for t in targets)]
+expect("four functions have schedules", sorted(scheduled),
+       ["DeliverMailFunction", "InactivitySweepFunction", "PrintLettersFunction", "SealAuditTrailFunction"])
+rules = [r for r in boto3.client("events").list_rules()["Rules"] if r["Name"] in resources.values()]
 sources = sorted(json.loads(r["EventPattern"])["source"][0] for r in rules if r.get("EventPattern"))
 expect("feeds and SES reports have rules", sources, ["aws.s3", "aws.ses"])
 mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+mappings = [m for m in mappings if resources["DeliverMailFunction"] in m["FunctionArn"]]
 expect("the stream has a consumer", [m["FunctionResponseTypes"] for m in mappings], [["ReportBatchItemFailures"]])
+alarms = [a for p in boto3.client("cloudwatch").get_paginator("describe_alarms").paginate() for a in p["MetricAlarms"]]
+watched = {d["Value"] for a in alarms for d in a["Dimensions"] if d["Name"] == "FunctionName"}
+functions = {v for k, v in resources.items() if k.endswith("Function")}
+expect("every function has alarms", functions - watched, set())
+indexes = {(d["Value"], a["MetricName"]) for a in alarms for d in a["Dimensions"] if d["Name"] == "GlobalSecondaryIndexName"}
+expect("every index has alarms for reads and writes", len(indexes), 14)
+
+# The second installation is separate: it has tables, functions and schedules of its own, and no keyring yet.
+expect("each installation has its own resources", {v for v in resources.values()} & {v for v in others.values()}, set())
+expect("each installation has its own schedules", len(schedules), 8)
+expect("each installation has its own tables", outputs["Table"] != outputs_of(OTHER)["Table"], True)
+status, _, _ = call("GET", "/group", to=others["Api"])
+expect("the second installation has no keyring yet", status, 503)
+outputs = outputs_of(OTHER)
+made = operator("create-keyring")
+expect(f"the second installation gets a keyring {made.stderr[-500:]}", made.stdout.strip(), "Created the keyring.")
+eventually("the second installation serves its API", lambda: call("GET", "/group", to=others["Api"])[0] == 200)
+status, refused, _ = call("POST", "/group/sessions", {"username": "ruth.okafor", "password": "Quiet-Harbor-77"}, to=others["Api"])
+expect("an account of the first installation is unknown to the second", status, 401)
 
 raise SystemExit(f"{len(failures)} failed" if failures else 0)

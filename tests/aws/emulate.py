@@ -135,8 +135,8 @@ def starts(name, event):
         status = function.call(event).get("statusCode")
         other = function.call(json.loads(json.dumps(event).replace(portal, "employer"))).get("statusCode")
         log = function.end()
-        told = re.search(rf"{portal}\.toml:\d+: time_zone: must be", log)
-        expect(f"{name} names the file, line and field of a wrong policy", told and status == 503, f"{status} {log[-2000:]}")
+        output = re.search(rf"{portal}\.toml:\d+: time_zone: must be", log)
+        expect(f"{name} names the file, line and field of a wrong policy", output and status == 503, f"{status} {log[-2000:]}")
         expect(f"{name} still serves the other portals", other == 200, other)
 
     later = AWS_PORT + 20

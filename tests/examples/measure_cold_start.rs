@@ -451,7 +451,7 @@ impl System {
 }
 
 impl RuntimeEnd {
-    /// When the function asks for an event.
+    /// Returns when the function requests an event.
     async fn asked(&mut self, binary: &Path) -> Instant {
         tokio::select! {
             asked = self.asked.recv() => asked.unwrap(),
@@ -459,7 +459,7 @@ impl RuntimeEnd {
         }
     }
 
-    /// Gives the function an event; it must succeed. The time ends when it asks for another.
+    /// Gives the function an event; it must succeed. The time ends when it requests another.
     async fn give(&mut self, binary: &Path, process: u32, event: &Value) -> Took {
         let mut event = event.clone();
         // From another place and about another record each time, so that no counter of guesses is full.

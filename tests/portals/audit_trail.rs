@@ -75,7 +75,7 @@ fn minute() -> SignedDuration {
 }
 
 #[tokio::test]
-async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
+async fn ex_02_the_trail_shows_who_viewed_what_when_and_from_where() {
     let world = World::new().await;
     let ruth = world.group_principal().await.from_source("192.0.2.10");
     let sam = world
@@ -188,7 +188,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
 }
 
 #[tokio::test]
-async fn ex_02_who_signed_in_and_who_failed_to_is_on_the_organizations_trail() {
+async fn ex_02_sign_ins_and_failed_sign_ins_are_on_the_organizations_trail() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
@@ -227,8 +227,8 @@ async fn ex_02_who_signed_in_and_who_failed_to_is_on_the_organizations_trail() {
 }
 
 #[tokio::test]
-async fn ex_02_a_read_that_cannot_be_recorded_is_not_answered() {
-    for fault in [Fault::Unsent, Fault::AnswerLost] {
+async fn ex_02_a_read_that_cannot_be_recorded_returns_nothing() {
+    for fault in [Fault::Unsent, Fault::ResponseLost] {
         let faults = FaultInjector::default();
         let world = World::with(vestibule_local::Options {
             interceptors: vec![faults.interceptor()],
@@ -578,7 +578,7 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
 }
 
 #[tokio::test]
-async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did_it() {
+async fn ux_06_a_user_sees_the_events_of_their_account_without_the_names_of_others() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world
@@ -967,8 +967,8 @@ async fn ux_11_sealing_late_twice_and_at_once_makes_one_chain() {
 }
 
 #[tokio::test]
-async fn ux_11_a_sealing_that_fails_at_any_call_is_made_good_by_the_next() {
-    for fault in [Fault::Unsent, Fault::AnswerLost, Fault::Repeated] {
+async fn ux_11_a_seal_that_fails_at_any_call_is_completed_by_the_next_run() {
+    for fault in [Fault::Unsent, Fault::ResponseLost, Fault::Repeated] {
         let faults = FaultInjector::default();
         let world = World::with(vestibule_local::Options {
             interceptors: vec![faults.interceptor()],
@@ -1004,7 +1004,7 @@ async fn ux_11_a_sealing_that_fails_at_any_call_is_made_good_by_the_next() {
 }
 
 #[tokio::test]
-async fn ux_11_what_is_older_than_six_years_may_be_gone() {
+async fn ux_11_entries_older_than_six_years_can_be_absent() {
     let world = three_sealed_hours().await;
     let entries = lying(&world, "entries").await;
     delete(&world, &entries[0]).await;
@@ -1047,7 +1047,8 @@ async fn mails(world: &World, subject: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_device_is_not() {
+async fn ux_06_a_sign_in_from_a_new_device_is_reported_by_email_and_one_from_a_known_device_is_not()
+{
     let world = World::new().await;
     world.register("practice", dental()).await;
     let first = arrive(&world, "192.0.2.1", None).await;
@@ -1133,7 +1134,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
 }
 
 #[tokio::test]
-async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown_and_told_once_a_day()
+async fn ex_01_an_account_used_from_two_places_at_once_is_detected_recorded_shown_and_reported_once_a_day()
  {
     let world = World::new().await;
     world.register("practice", dental()).await;

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use vestibule_deliver_mail::{Courier, Event};
+use vestibule_deliver_mail::{Event, Mailer};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::Options;
 use vestibule_local::instance::at_work;
@@ -32,7 +32,7 @@ async fn a_temporarily_rejected_email_delays_no_other_and_backs_off() {
     world
         .instance
         .inbox
-        .set_fate(MARIA, Some(DeliveryOutcome::Throttled));
+        .set_outcome(MARIA, Some(DeliveryOutcome::Throttled));
     world.register("member", member()).await;
     world.register("group", group_principal()).await;
     world.instance.settle().await.unwrap();
@@ -57,7 +57,7 @@ async fn a_temporarily_rejected_email_delays_no_other_and_backs_off() {
         world.instance.deliver_pending().await.unwrap();
         assert_eq!(tries().await, before + 1, "{minutes}");
     }
-    world.instance.inbox.set_fate(MARIA, None);
+    world.instance.inbox.set_outcome(MARIA, None);
     world.pass(SignedDuration::from_mins(16));
     assert_eq!(world.instance.deliver_pending().await.unwrap(), 1);
     assert_eq!(world.instance.inbox.to(MARIA).len(), 1);
@@ -117,7 +117,7 @@ async fn bounced() -> World {
     world
         .instance
         .inbox
-        .set_fate(RUTH, Some(DeliveryOutcome::Bounces));
+        .set_outcome(RUTH, Some(DeliveryOutcome::Bounces));
     world.register("group", group_principal()).await;
     world.instance.settle().await.unwrap();
     world
@@ -142,7 +142,7 @@ async fn a_bounce_is_shown_to_user_and_administrator_and_stops_email() {
     assert_eq!(invariants(&world).await.done("mark_undeliverable"), 1);
 
     // Even if email would arrive again, only the confirmation email is sent.
-    world.instance.inbox.set_fate(RUTH, None);
+    world.instance.inbox.set_outcome(RUTH, None);
     let forgot = json!({ "username": "ruth.okafor" });
     world
         .on("group")
@@ -179,7 +179,7 @@ async fn a_bounce_is_shown_to_user_and_administrator_and_stops_email() {
 }
 
 #[tokio::test]
-async fn bl_12_another_address_takes_the_mark_away() {
+async fn bl_12_a_new_address_clears_the_undeliverable_mark() {
     let world = bounced().await;
     let ruth = world.sign_in("group", "ruth.okafor").await;
     let body = json!({ "email": "ruth@new.example", "password": PASSWORD });
@@ -206,7 +206,7 @@ async fn complaints_and_rejections_are_recorded_and_full_mailboxes_are_not() {
         (DeliveryOutcome::BouncesForNow, None, 0),
     ] {
         let world = World::new().await;
-        world.instance.inbox.set_fate(MARIA, Some(outcome));
+        world.instance.inbox.set_outcome(MARIA, Some(outcome));
         world.register("member", member()).await;
         assert_eq!(world.mails_to(MARIA).await.len(), arrived, "{outcome:?}");
         let maria = world.sign_in("member", "maria.alvarez").await;
@@ -217,7 +217,7 @@ async fn complaints_and_rejections_are_recorded_and_full_mailboxes_are_not() {
             .and_then(Value::as_str);
         assert_eq!(said, kind, "{outcome:?}");
         // Only permanent bounces stop email.
-        world.instance.inbox.set_fate(MARIA, None);
+        world.instance.inbox.set_outcome(MARIA, None);
         maria.post("/pin/letter", json!({})).await.expect(201);
         assert_eq!(
             world.mails_to(MARIA).await.len(),
@@ -242,7 +242,7 @@ async fn reported(faults: &FaultInjector) -> (World, Value) {
     world
         .instance
         .inbox
-        .set_fate(RUTH, Some(DeliveryOutcome::Bounces));
+        .set_outcome(RUTH, Some(DeliveryOutcome::Bounces));
     world.register("group", group_principal()).await;
     world.instance.deliver_pending().await.unwrap();
     let report = world.instance.inbox.take_reports().remove(0);
@@ -255,7 +255,7 @@ async fn repeated_and_concurrent_reports_are_recorded_once() {
     let take = || {
         world
             .instance
-            .courier
+            .mailer
             .take(Event::parse(report.clone()).unwrap())
     };
     for taken in join_all((0..5).map(|_| take())).await {
@@ -274,7 +274,7 @@ async fn a_report_is_recorded_once_whatever_fails() {
             faults.arm(n, fault);
             let taken = world
                 .instance
-                .courier
+                .mailer
                 .take(Event::parse(report.clone()).unwrap())
                 .await;
             let (calls, suffered) = faults.disarm();
@@ -283,7 +283,7 @@ async fn a_report_is_recorded_once_whatever_fails() {
                 // Lambda delivers the event again.
                 world
                     .instance
-                    .courier
+                    .mailer
                     .take(Event::parse(report).unwrap())
                     .await
                     .unwrap();
@@ -316,7 +316,7 @@ async fn a_report_about_an_unknown_email_changes_nothing() {
         other["detail"]["mail"]["tags"] = tags;
         world
             .instance
-            .courier
+            .mailer
             .take(Event::parse(other).unwrap())
             .await
             .unwrap();
@@ -409,13 +409,13 @@ async fn se_06_tags_and_other_portals_do_not_evade_the_limit_of_a_mailbox() {
 async fn ag_08_an_invalid_policy_delays_only_the_emails_of_its_portal() {
     let world = World::new().await;
     world.instance.settle().await.unwrap();
-    let courier = Courier {
+    let mailer = Mailer {
         portals: portals_with_invalid("member"),
-        ..world.instance.courier.clone()
+        ..world.instance.mailer.clone()
     };
     world.register("member", member()).await;
     world.register("agent", agent()).await;
-    at_work("deliver-mail", courier.deliver_pending(100))
+    at_work("deliver-mail", mailer.deliver_pending(100))
         .await
         .unwrap();
     let sent = |address: &str| world.instance.inbox.to(address).len();

@@ -85,7 +85,7 @@ async fn is_on_the_trail(world: &World, desk: &HelpDesk, action: &str, portal: &
 }
 
 #[tokio::test]
-async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
+async fn bl_06_a_lost_pin_letter_is_reissued_by_the_help_desk() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let username = world.register("provider", provider()).await;
@@ -105,7 +105,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
         .post(&path, because())
         .await
         .expect(200)
-        .has("/memberships/0/letter/status", "posted")
+        .has("/memberships/0/letter/status", "mailed")
         .has("/memberships/0/letter/arrives_by", "2026-12-01");
 
     let letters = world.letters().await;
@@ -133,7 +133,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
 }
 
 #[tokio::test]
-async fn bl_09_a_lost_registration_code_is_sent_again_by_the_help_desk() {
+async fn bl_09_a_lost_registration_code_is_resent_by_the_help_desk() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let (helen, _) = world.provider().await;
@@ -265,7 +265,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
 }
 
 #[tokio::test]
-async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life() {
+async fn bl_14_a_link_of_the_help_desk_works_as_no_other_link_and_revives_no_deleted_account() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;
@@ -570,7 +570,7 @@ async fn ag_01_the_help_desk_sends_a_lost_invitation_again() {
 }
 
 #[tokio::test]
-async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
+async fn ux_01_the_help_desk_sees_the_pending_invitations_of_an_organization() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let ruth = world.group_principal().await;
@@ -651,7 +651,7 @@ async fn ux_12_the_help_desk_sees_that_mails_do_not_reach_an_address() {
     let shown = desk.reader.get(&path).await;
     assert_eq!(shown.body.get("email_undeliverable"), None);
     let inbox = &world.instance.inbox;
-    inbox.set_fate("maria@example.com", Some(DeliveryOutcome::Bounces));
+    inbox.set_outcome("maria@example.com", Some(DeliveryOutcome::Bounces));
     world.instance.settle().await.unwrap();
     let shown = desk
         .reader
@@ -670,7 +670,7 @@ async fn ux_12_the_help_desk_sees_that_mails_do_not_reach_an_address() {
 }
 
 #[tokio::test]
-async fn ux_12_who_is_locked_out_is_let_try_again() {
+async fn ux_12_a_locked_out_user_can_try_again_after_the_help_desk_unlocks_them() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;
@@ -700,7 +700,7 @@ async fn ux_12_who_is_locked_out_is_let_try_again() {
 }
 
 #[tokio::test]
-async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded() {
+async fn ux_12_a_reader_views_and_does_nothing_else_and_every_view_is_recorded() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;
@@ -718,7 +718,7 @@ async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded()
         .await
         .expect(200)
         .has("/email", "m…@example.com")
-        .has("/memberships/0/letter/status", "posted");
+        .has("/memberships/0/letter/status", "mailed");
     let pin = pin_in(&world.last_letter().await, 6);
     for secret in ["maria@", "Maple", "Biscuit", "Heronmere", "1979", &pin] {
         assert!(!shown.text.contains(secret), "{secret}: {}", shown.text);
@@ -768,7 +768,7 @@ async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded()
 }
 
 #[tokio::test]
-async fn ux_12_every_act_names_a_reason() {
+async fn ux_12_every_action_requires_a_reason() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let id = world.member().await.id().await;
@@ -977,7 +977,7 @@ async fn ux_12_a_supervisor_gives_nobody_a_higher_role_alone_not_even_a_second_a
 }
 
 #[tokio::test]
-async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
+async fn ux_12_staff_have_no_access_on_other_portals_and_others_have_none_here() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let ruth = world.group_principal().await;
@@ -1147,7 +1147,7 @@ async fn billing_agency(world: &World) -> (Person, String) {
 }
 
 #[tokio::test]
-async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_posted() {
+async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_mailed() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let (billing, id) = billing_agency(&world).await;
@@ -1166,7 +1166,7 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
     record("signatory_agreement", "2026-01")
         .await
         .expect(200)
-        .has("/memberships/0/letter/status", "posted");
+        .has("/memberships/0/letter/status", "mailed");
     let reported = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
         reported.subject,
@@ -1246,7 +1246,7 @@ async fn a_registration_matched_by_mistake_is_reversed_and_the_record_released()
 }
 
 #[tokio::test]
-async fn ex_12_a_way_of_registering_is_free_again_once_its_manager_is_deleted() {
+async fn ex_12_a_registration_type_is_available_again_once_its_manager_is_deleted() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let manager = json!({
@@ -1281,7 +1281,7 @@ async fn ux_12_a_reason_says_something() {
 }
 
 #[tokio::test]
-async fn se_10_what_help_desk_staff_may_not_do_leaves_a_trace() {
+async fn se_10_a_refused_help_desk_action_leaves_a_trace() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;

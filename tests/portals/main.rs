@@ -38,6 +38,7 @@ mod register {
     pub mod provider;
 }
 mod reset_password;
+mod second_factor;
 mod sign_in;
 mod system {
     mod account_takeover;

@@ -107,7 +107,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
 }
 
 #[tokio::test]
-async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_back_in() {
+async fn ux_06_changed_security_questions_are_reported_by_email_and_are_valid_for_recovery() {
     let world = World::new().await;
     let maria = world.member().await;
     let pin = pin_in(&world.last_letter().await, 6);
@@ -145,7 +145,7 @@ async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_bac
 }
 
 #[tokio::test]
-async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
+async fn bl_12_a_new_address_is_confirmed_and_the_old_one_notified() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let ask = |email: &'static str, password: &'static str| {

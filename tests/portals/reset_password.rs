@@ -26,7 +26,7 @@ fn by_answers(answers: Value) -> Value {
 }
 
 #[tokio::test]
-async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right() {
+async fn me_05_a_member_who_forgot_the_password_regains_access_with_all_answers_right() {
     let world = World::new().await;
     let session = world.member().await;
     let anyone = world.on("member");
@@ -79,7 +79,7 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
 }
 
 #[tokio::test]
-async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
+async fn me_05_a_member_who_forgot_the_username_sees_it_after_verification_and_answers() {
     let world = World::new().await;
     world.member().await;
     let anyone = world.on("member");
@@ -335,7 +335,7 @@ async fn ux_10_a_new_password_is_none_of_the_former_ones() {
 }
 
 #[tokio::test]
-async fn ux_09_recovery_never_tells_whether_an_account_exists() {
+async fn ux_09_recovery_never_reveals_whether_an_account_exists() {
     let world = World::new().await;
     world.group_principal().await;
     world.member().await;
@@ -379,7 +379,7 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
 /// minimum is asserted; `tests/examples/uniformity.rs` measures the difference between known and
 /// unknown.
 #[tokio::test]
-async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
+async fn ux_09_no_response_that_could_reveal_an_account_comes_before_its_minimum_time() {
     let least_time = Duration::from_millis(150);
     let world = World::with(Options {
         least_time,

@@ -228,7 +228,7 @@ async fn registered(world: &World, portal: &'static str, body: Value) -> (String
 }
 
 #[tokio::test]
-async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords_read_the_same() {
+async fn ba_05_unknown_deleted_and_unredeemed_accounts_and_wrong_passwords_get_the_same_response() {
     let world = World::new().await;
     for (portal, body) in everyone() {
         let (username, id) = registered(&world, portal, body).await;
@@ -281,7 +281,7 @@ async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords
 }
 
 #[tokio::test]
-async fn ba_04_only_the_right_password_tells_that_the_account_is_disabled() {
+async fn ba_04_only_the_right_password_reveals_that_the_account_is_disabled() {
     let world = World::new().await;
     for (portal, body) in everyone() {
         let (username, id) = registered(&world, portal, body).await;
@@ -320,7 +320,7 @@ fn membership(account: &mut Account) -> &mut Membership {
 }
 
 #[tokio::test]
-async fn ux_04_what_is_decided_about_an_account_counts_at_the_next_request_of_its_open_sessions() {
+async fn ux_04_a_decision_about_an_account_applies_at_the_next_request_of_its_open_sessions() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let cases: [(&str, &str, Change, u16, &str); 6] = [
@@ -394,7 +394,7 @@ async fn ux_04_what_is_decided_about_an_account_counts_at_the_next_request_of_it
 }
 
 #[tokio::test]
-async fn ux_04_what_is_assigned_anew_counts_at_the_next_request_of_an_open_session() {
+async fn ux_04_a_changed_assignment_applies_at_the_next_request_of_an_open_session() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;

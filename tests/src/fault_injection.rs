@@ -1,5 +1,6 @@
 //! Injects faults into calls to DynamoDB and S3 with an interceptor of the SDK's client.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -20,7 +21,7 @@ pub enum Fault {
     /// The call is not sent.
     Unsent,
     /// The call succeeds, but its response is lost and the SDK gives up.
-    AnswerLost,
+    ResponseLost,
     /// The call succeeds, but its response is lost and the SDK sends it again.
     Repeated,
     /// The call fails because another transaction is in progress on its items. The retry succeeds.
@@ -30,19 +31,43 @@ pub enum Fault {
 impl Fault {
     pub const ALL: [Self; 4] = [
         Self::Unsent,
-        Self::AnswerLost,
+        Self::ResponseLost,
         Self::Repeated,
         Self::Collides,
     ];
 
     /// Returns whether the fault can affect an operation. A read can only fail.
-    fn befalls(self, operation: &str) -> bool {
+    fn affects(self, operation: &str) -> bool {
         match operation {
             "UpdateItem" | "TransactWriteItems" => true,
             // A single put is always of a new item, and S3 has no transactions to collide with.
             "PutItem" | "PutObject" => self != Self::Collides,
             _ => self == Self::Unsent,
         }
+    }
+}
+
+/// A fault that was armed, and what it affected.
+#[derive(Debug, Clone, Copy)]
+pub struct Injected {
+    pub fault: Fault,
+    /// The number of the call, counted from 0 among those that the fault can affect.
+    pub call: usize,
+    /// The operation of the call; `None` if there were not that many calls.
+    pub operation: Option<&'static str>,
+}
+
+impl Injected {
+    /// Returns whether a call failed and was not repeated.
+    pub fn failed(self) -> bool {
+        self.operation.is_some() && matches!(self.fault, Fault::Unsent | Fault::ResponseLost)
+    }
+}
+
+impl fmt::Display for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operation = self.operation.unwrap_or("none");
+        write!(f, "{:?} of call {} ({operation})", self.fault, self.call)
     }
 }
 
@@ -59,13 +84,13 @@ struct State {
 
 /// The number of the call and how often it was sent, stored with the call.
 #[derive(Debug, Clone)]
-struct Doomed {
+struct PendingFault {
     fault: Fault,
     operation: &'static str,
     sent: usize,
 }
 
-impl Storable for Doomed {
+impl Storable for PendingFault {
     type Storer = StoreReplace<Self>;
 }
 
@@ -98,7 +123,7 @@ impl FaultInjector {
 
 impl Intercept for FaultInjector {
     fn name(&self) -> &'static str {
-        "Meddler"
+        "FaultInjector"
     }
 
     fn read_before_execution(
@@ -111,14 +136,14 @@ impl Intercept for FaultInjector {
             return Ok(());
         };
         let operation = operation(context);
-        if !fault.befalls(operation) {
+        if !fault.affects(operation) {
             return Ok(());
         }
         let call = state.calls;
         state.calls += 1;
         if n == call {
             state.fired = Some(operation);
-            cfg.interceptor_state().store_put(Doomed {
+            cfg.interceptor_state().store_put(PendingFault {
                 fault,
                 operation,
                 sent: 0,
@@ -133,22 +158,22 @@ impl Intercept for FaultInjector {
         _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Some(doomed) = cfg.load::<Doomed>().cloned() else {
+        let Some(pending) = cfg.load::<PendingFault>().cloned() else {
             return Ok(());
         };
-        if doomed.fault == Fault::Unsent {
+        if pending.fault == Fault::Unsent {
             return Err("the network is unavailable".into());
         }
-        if doomed.fault == Fault::Collides && doomed.sent == 0 {
+        if pending.fault == Fault::Collides && pending.sent == 0 {
             // DynamoDB rejects the unknown operation without doing anything.
             context
                 .request_mut()
                 .headers_mut()
                 .insert("x-amz-target", "DynamoDB_20120810.Nothing");
         }
-        cfg.interceptor_state().store_put(Doomed {
-            sent: doomed.sent + 1,
-            ..doomed
+        cfg.interceptor_state().store_put(PendingFault {
+            sent: pending.sent + 1,
+            ..pending
         });
         Ok(())
     }
@@ -159,16 +184,16 @@ impl Intercept for FaultInjector {
         _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Some(doomed) = cfg.load::<Doomed>() else {
+        let Some(pending) = cfg.load::<PendingFault>() else {
             return Ok(());
         };
-        let (status, body) = match (doomed.fault, doomed.sent) {
-            (Fault::AnswerLost, _) => return Err("the response is lost".into()),
+        let (status, body) = match (pending.fault, pending.sent) {
+            (Fault::ResponseLost, _) => return Err("the response is lost".into()),
             (Fault::Repeated, 1) => (
                 500,
                 r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":""}"#,
             ),
-            (Fault::Collides, 1) if doomed.operation == "TransactWriteItems" => (
+            (Fault::Collides, 1) if pending.operation == "TransactWriteItems" => (
                 400,
                 r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"","CancellationReasons":[{"Code":"TransactionConflict"}]}"#,
             ),

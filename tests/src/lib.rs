@@ -6,6 +6,7 @@
     reason = "a test may panic"
 )]
 
+pub mod authenticator;
 pub mod client;
 pub mod fault_injection;
 pub mod invariants;
@@ -40,6 +41,7 @@ use vestibule_secrets::HashParameters;
 use vestibule_store::Tables;
 
 use crate::client::{Person, Response};
+use crate::fault_injection::{Fault, FaultInjector, Injected};
 use crate::permissions::Permissions;
 
 /// The time when tests start: a Monday morning in Chicago.
@@ -124,6 +126,35 @@ impl<T, F: AsyncFn() -> (World, T)> Prepared<F, T> {
         }
         let (world, given, _) = self.ready.as_ref().unwrap();
         (world, given)
+    }
+
+    /// Acts with a fault in each call that it can affect, one at a time, each time from the prepared state, and
+    /// checks the result. The last check for each kind of fault is of an undisturbed run.
+    pub async fn with_every_fault<R>(
+        &mut self,
+        faults: &FaultInjector,
+        kinds: &[Fault],
+        act: impl AsyncFn(&World, &T) -> R,
+        mut check: impl AsyncFnMut(&World, &T, Injected, R),
+    ) {
+        for &fault in kinds {
+            for call in 0.. {
+                let (world, given) = self.again().await;
+                faults.arm(call, fault);
+                let result = act(world, given).await;
+                let (calls, operation) = faults.disarm();
+                let injected = Injected {
+                    fault,
+                    call,
+                    operation,
+                };
+                check(world, given, injected, result).await;
+                if operation.is_none() {
+                    assert_eq!(call, calls, "every call has had its turn");
+                    break;
+                }
+            }
+        }
     }
 }
 

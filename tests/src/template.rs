@@ -16,6 +16,13 @@ pub fn root() -> &'static Path {
 /// The template with short forms expanded: `!Ref X` is `{"Ref": "X"}`.
 pub static TEMPLATE: LazyLock<Value> = LazyLock::new(|| read("template.yaml"));
 
+/// The routes and error responses of the gateway, which the template includes.
+pub static GATEWAY: LazyLock<Value> = LazyLock::new(|| {
+    let body = &TEMPLATE["Resources"]["Api"]["Properties"]["DefinitionBody"]["Fn::Transform"];
+    assert_eq!(body["Name"], "AWS::Include");
+    read(body["Parameters"]["Location"].as_str().unwrap())
+});
+
 /// The stack of roles and log groups.
 pub static ROLES_STACK: LazyLock<Value> = LazyLock::new(|| nested("Roles"));
 
@@ -68,7 +75,61 @@ pub fn read(path: &str) -> Value {
     let text = std::fs::read_to_string(root().join(path)).unwrap();
     let mut documents = YamlOwned::load_from_str(&text).unwrap();
     assert_eq!(documents.len(), 1, "{path} is one document");
-    value(documents.remove(0))
+    without_loops(value(documents.remove(0)), &BTreeMap::new())
+}
+
+/// Expands `Fn::ForEach` as CloudFormation does. A loop variable stands in keys (`${Function}Errors`, or `&{Index}` without
+/// punctuation) and in references (`!Ref Index`).
+fn without_loops(value: Value, variables: &BTreeMap<String, String>) -> Value {
+    match value {
+        Value::Object(fields) => {
+            if let (1, Some(Value::String(name))) = (fields.len(), fields.get("Ref"))
+                && let Some(current) = variables.get(name)
+            {
+                return current.as_str().into();
+            }
+            let mut expanded = Map::new();
+            for (key, field) in fields {
+                if key.starts_with("Fn::ForEach::") {
+                    let Value::Array(parts) = field else {
+                        panic!("{key} has a variable, values and a body");
+                    };
+                    let name = parts[0].as_str().unwrap();
+                    for current in texts(&parts[1]) {
+                        let mut inner = variables.clone();
+                        inner.insert(name.to_owned(), current);
+                        let Value::Object(body) = without_loops(parts[2].clone(), &inner) else {
+                            panic!("the body of {key} has names");
+                        };
+                        expanded.extend(body);
+                    }
+                    continue;
+                }
+                let key = variables.iter().fold(key, |key, (name, current)| {
+                    let plain: String = current
+                        .chars()
+                        .filter(char::is_ascii_alphanumeric)
+                        .collect();
+                    key.replace(&format!("${{{name}}}"), current)
+                        .replace(&format!("&{{{name}}}"), &plain)
+                });
+                let twin = expanded.insert(key.clone(), without_loops(field, variables));
+                assert_eq!(twin, None, "{key} is there once");
+            }
+            expanded.into()
+        }
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| without_loops(item, variables))
+            .collect(),
+        Value::String(text) => {
+            let text = variables.iter().fold(text, |text, (name, current)| {
+                text.replace(&format!("${{{name}}}"), current)
+            });
+            text.into()
+        }
+        other => other,
+    }
 }
 
 fn value(yaml: YamlOwned) -> Value {
@@ -116,6 +177,26 @@ pub fn functions() -> BTreeMap<String, &'static Value> {
             (kebab(name), &function["Properties"])
         })
         .collect()
+}
+
+/// Returns the gateway's routes (method and path) with the name of the function that each invokes.
+pub fn gateway_routes() -> BTreeMap<(String, String), String> {
+    let mut routes = BTreeMap::new();
+    for (path, item) in GATEWAY["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let integration = &operation["x-amazon-apigateway-integration"];
+            // A REST API invokes every Lambda function by POST.
+            assert_eq!(integration["type"], "aws_proxy", "{method} {path}");
+            assert_eq!(integration["httpMethod"], "POST", "{method} {path}");
+            let function = integration["uri"]["Fn::Sub"]
+                .as_str()
+                .and_then(|uri| uri.split_once("/functions/${"))
+                .and_then(|(_, rest)| rest.strip_suffix("Function.Alias}/invocations"))
+                .unwrap_or_else(|| panic!("{method} {path} invokes a function's alias"));
+            routes.insert((method.to_uppercase(), path.clone()), kebab(function));
+        }
+    }
+    routes
 }
 
 /// Converts `SignIn` to `sign-in`.

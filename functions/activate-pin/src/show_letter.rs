@@ -11,7 +11,7 @@ use vestibule_http::{Caller, Problem, SignedIn};
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LetterResponse {
-    /// The status of the letter: `posted`, `overdue`, `not_printed` if no letter can arrive, or `withheld`
+    /// The status of the letter: `mailed`, `overdue`, `not_printed` if no letter can arrive, or `withheld`
     /// until an agreement is on file.
     status: &'static str,
     /// The day on which the letter was issued.

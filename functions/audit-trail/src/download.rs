@@ -4,13 +4,14 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use utoipa::IntoResponses;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::ids::PortalId;
 use vestibule_http::csv::cell;
 use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::{AccountPortal, Query};
-use vestibule_http::{App, Entitled, Problem};
+use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{AuditCursor, AuditFilter};
 
 use crate::AuditEventResponse;
@@ -28,10 +29,7 @@ use crate::search_portal::PortalSearchQuery;
     operation_id = "download_audit_events_csv",
     params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
-    responses(
-        (status = 200, body = String, content_type = "text/csv", description = "A part of the events", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
-        EntitledProblems, QueryProblems,
-    )
+    responses(CsvPart, EntitledProblems, QueryProblems)
 )]
 pub(crate) async fn csv(
     State(app): State<App>,
@@ -39,11 +37,7 @@ pub(crate) async fn csv(
     Query(search): Query<SearchQuery>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let organization = readable(&caller)?;
-    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
-    let filter = search.filter(organization, &app, &caller.policy).await?;
-    record(&caller, &app, Action::DownloadAudit, &filter).await?;
-    part(&app, &caller.policy.portal, &filter, wanted, CSV).await
+    of_organization(&app, &caller, search, query, CSV).await
 }
 
 /// Download audit events as JSON Lines
@@ -56,10 +50,7 @@ pub(crate) async fn csv(
     operation_id = "download_audit_events_json_lines",
     params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
-    responses(
-        (status = 200, body = AuditEventResponse, content_type = "application/jsonl", description = "A part of the events, one per line", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
-        EntitledProblems, QueryProblems,
-    )
+    responses(JsonLinesPart, EntitledProblems, QueryProblems)
 )]
 pub(crate) async fn json_lines(
     State(app): State<App>,
@@ -67,11 +58,7 @@ pub(crate) async fn json_lines(
     Query(search): Query<SearchQuery>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let organization = readable(&caller)?;
-    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
-    let filter = search.filter(organization, &app, &caller.policy).await?;
-    record(&caller, &app, Action::DownloadAudit, &filter).await?;
-    part(&app, &caller.policy.portal, &filter, wanted, JSON_LINES).await
+    of_organization(&app, &caller, search, query, JSON_LINES).await
 }
 
 /// Download audit events of a portal as CSV
@@ -85,7 +72,7 @@ pub(crate) async fn json_lines(
     params(AccountPortalParams, PortalSearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = String, content_type = "text/csv", description = "A part of the events", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
+        CsvPart,
         (status = 404, description = "`not-found`: the help desk does not support this portal"),
         EntitledProblems, QueryProblems,
     )
@@ -97,11 +84,7 @@ pub(crate) async fn portal_csv(
     Query(search): Query<PortalSearchQuery>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
-    let (portal, filter) = search
-        .authorize(&portal, &caller, Action::DownloadAudit, &app)
-        .await?;
-    part(&app, &portal, &filter, wanted, CSV).await
+    of_portal(&app, (&caller, &portal), search, query, CSV).await
 }
 
 /// Download audit events of a portal as JSON Lines
@@ -115,7 +98,7 @@ pub(crate) async fn portal_csv(
     params(AccountPortalParams, PortalSearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AuditEventResponse, content_type = "application/jsonl", description = "A part of the events, one per line", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
+        JsonLinesPart,
         (status = 404, description = "`not-found`: the help desk does not support this portal"),
         EntitledProblems, QueryProblems,
     )
@@ -127,11 +110,47 @@ pub(crate) async fn portal_json_lines(
     Query(search): Query<PortalSearchQuery>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    of_portal(&app, (&caller, &portal), search, query, JSON_LINES).await
+}
+
+/// The response with a part of a CSV file.
+#[derive(IntoResponses)]
+#[response(status = 200, content_type = "text/csv", description = "A part of the events", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part")))]
+#[expect(dead_code, reason = "only for the description")]
+struct CsvPart(String);
+
+/// The response with a part of a JSON Lines file.
+#[derive(IntoResponses)]
+#[response(status = 200, content_type = "application/jsonl", description = "A part of the events, one per line", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part")))]
+#[expect(dead_code, reason = "only for the description")]
+struct JsonLinesPart(#[to_schema] AuditEventResponse);
+
+async fn of_organization(
+    app: &App,
+    caller: &Caller,
+    search: SearchQuery,
+    query: Option<String>,
+    format: Format,
+) -> Result<Response, Problem> {
+    let organization = readable(caller)?;
+    let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
+    let filter = search.filter(organization, app, &caller.policy).await?;
+    record(caller, app, Action::DownloadAudit, &filter).await?;
+    part(app, &caller.policy.portal, &filter, wanted, format).await
+}
+
+async fn of_portal(
+    app: &App,
+    (caller, portal): (&Caller, &str),
+    search: PortalSearchQuery,
+    query: Option<String>,
+    format: Format,
+) -> Result<Response, Problem> {
     let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
     let (portal, filter) = search
-        .authorize(&portal, &caller, Action::DownloadAudit, &app)
+        .authorize(portal, caller, Action::DownloadAudit, app)
         .await?;
-    part(&app, &portal, &filter, wanted, JSON_LINES).await
+    part(app, &portal, &filter, wanted, format).await
 }
 
 /// How many events are read from the store at a time.

@@ -8,7 +8,7 @@ use vestibule_mail::{render, send};
 use vestibule_store::StoreError;
 use vestibule_store::outbox::{Ending, MailClaim, TakenMail};
 
-use crate::{Courier, MAX_ATTEMPTS};
+use crate::{MAX_ATTEMPTS, Mailer};
 
 /// How long sending an email is retried.
 pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
@@ -18,7 +18,7 @@ pub fn wait_after(tries: u32) -> SignedDuration {
     SignedDuration::from_mins((1 << tries.saturating_sub(1).min(8)).min(240))
 }
 
-impl Courier {
+impl Mailer {
     /// Sends one message, unless it is a letter, is closed, is being sent elsewhere, or is
     /// postponed. Returns whether it was sent.
     ///
@@ -75,7 +75,7 @@ impl Courier {
             self.close(id, Ending::Refused).await?;
             return Ok(false);
         };
-        let asks = matches!(mail.says, MailText::ConfirmEmail { .. });
+        let asks = matches!(mail.text, MailText::ConfirmEmail { .. });
         if !asks && self.store.bounces(&mail.portal, &mail.to).await? {
             tracing::info!(message = %id, "did not send an email to an address that bounced");
             self.close(id, Ending::Refused).await?;

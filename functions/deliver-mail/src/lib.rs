@@ -2,14 +2,14 @@
 //!
 //! New messages arrive through the table's stream; each is claimed, sent and closed. An email that
 //! SES can't accept now is postponed with increasing delays, and the stream continues with the
-//! others. A schedule ([`Courier::deliver_pending`]) sends postponed emails that are due, and
+//! others. A schedule ([`Mailer::deliver_pending`]) sends postponed emails that are due, and
 //! emails whose sender crashed or whose event was lost. After three days an email is given up. A
 //! repeated event sends nothing twice, because a closed message can't be claimed again. An email is
 //! sent twice only if the function crashes between the response of SES and closing the message: SES
 //! can't be queried for whether it accepted an email, so the alternative would be to lose it.
 //!
 //! SES reports bounces and complaints through EventBridge, and the accounts are marked
-//! ([`Courier::note_report`]). Nothing more is sent to an address that bounced, except the link
+//! ([`Mailer::note_report`]). Nothing more is sent to an address that bounced, except the link
 //! with which its owner can confirm it.
 
 mod deliver;
@@ -95,7 +95,7 @@ impl Event {
 
 /// Sends emails from the outbox through SES.
 #[derive(Debug, Clone)]
-pub struct Courier {
+pub struct Mailer {
     pub store: Store,
     /// The portals that emails are sent for.
     pub portals: Arc<Portals>,
@@ -109,7 +109,7 @@ pub struct Courier {
 /// a failure is an error of the store, which makes Lambda repeat the event, and not a problem response.
 const MAX_ATTEMPTS: usize = 3;
 
-impl Courier {
+impl Mailer {
     /// Handles an event of any kind and returns the response for Lambda.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use vestibule_store::attempts::{AttemptKind, Limit, Window};
 use vestibule_store::outbox::Ending;
 use vestibule_store::{CommitError, StoreError};
 
-use crate::Courier;
+use crate::Mailer;
 
 /// Returns a limit for one day.
 const fn daily(tries: u32) -> Limit {
@@ -18,7 +18,7 @@ const fn daily(tries: u32) -> Limit {
     }
 }
 
-impl Courier {
+impl Mailer {
     /// Counts an email for its recipient and its sender. Returns the reason if a limit is exceeded.
     ///
     /// Recipients are counted by mailbox and across all portals, so that neither tags nor other
@@ -30,7 +30,7 @@ impl Courier {
         policy: &Policy,
     ) -> Result<Option<&'static str>, StoreError> {
         let limits = &policy.rate_limits.email;
-        let volume = mail.says.volume();
+        let volume = mail.text.volume();
         let is_over = async |kind, subject: &str, tries| {
             let now = self.clock.now();
             let counted = self.store.count_attempt(kind, subject, daily(tries), now);

@@ -2,13 +2,13 @@
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
-use vestibule_deliver_mail::{Courier, Event};
+use vestibule_deliver_mail::{Event, Mailer};
 use vestibule_http::settings::{self, LazyState, StartError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let courier = LazyState::new(|app, aws| Courier {
+    let mailer = LazyState::new(|app, aws| Mailer {
         store: app.store,
         portals: app.portals,
         ses: aws_sdk_ses::Client::new(aws),
@@ -17,7 +17,7 @@ async fn main() -> Result<(), StartError> {
     })?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let event = Event::parse(event.payload)?;
-        Ok::<_, StartError>(courier.get().await?.take(event).await?)
+        Ok::<_, StartError>(mailer.get().await?.take(event).await?)
     }))
     .await
 }

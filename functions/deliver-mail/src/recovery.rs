@@ -8,9 +8,9 @@ use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
 use vestibule_store::{CommitError, StoreError};
 
-use crate::{Courier, MAX_ATTEMPTS};
+use crate::{MAX_ATTEMPTS, Mailer};
 
-impl Courier {
+impl Mailer {
     /// Handles a recovery request: emails the owners of the matching accounts.
     pub(crate) async fn recover(&self, request: &RecoveryRequest) -> Result<(), StoreError> {
         let portal = &request.origin.portal;

@@ -11,7 +11,7 @@ use vestibule_domain::values::text::Email;
 use vestibule_mail::TAG;
 use vestibule_store::{CommitError, StoreError};
 
-use crate::{Courier, MAX_ATTEMPTS};
+use crate::{MAX_ATTEMPTS, Mailer};
 
 /// An SES event (event publishing, "Email Bounced" and "Email Complaint Received"), reduced to what
 /// is used here.
@@ -42,7 +42,7 @@ pub struct Bounce {
     pub bounce_type: String,
 }
 
-impl Courier {
+impl Mailer {
     /// Marks the accounts of an address after a permanent bounce or a complaint. Returns how many
     /// were marked; a repeated event marks none.
     ///

@@ -3,12 +3,12 @@
 use vestibule_store::StoreError;
 use vestibule_store::outbox::Queue;
 
-use crate::Courier;
+use crate::Mailer;
 
 /// The maximum number of emails per shard in one scheduled run.
 pub(crate) const EACH_SHARD: i32 = 250;
 
-impl Courier {
+impl Mailer {
     /// Sends what is due, at most `limit` emails from each shard of the outbox. Returns how many
     /// were sent; one that can't be sent doesn't delay the others.
     ///

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vestibule_store::outbox::message_of_key;
 
-use crate::Courier;
+use crate::Mailer;
 
 /// The part of a DynamoDB stream event that is used here: which items are new.
 #[derive(Debug, Deserialize)]
@@ -59,7 +59,7 @@ pub struct BatchFailure {
     pub sequence_number: String,
 }
 
-impl Courier {
+impl Mailer {
     /// Sends the emails that a batch of changes added to the outbox. An email that SES rejects
     /// doesn't delay the others; if the store is unavailable, Lambda retries the batch from there
     /// on.

@@ -121,7 +121,7 @@ struct MembershipResponse {
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
 struct AccountLetterResponse {
-    /// The letter's status: `posted`, `overdue`, `not_printed` if the address must be corrected first, or
+    /// The letter's status: `mailed`, `overdue`, `not_printed` if the address must be corrected first, or
     /// `withheld` until an agreement is on file.
     status: &'static str,
     /// The day on which the letter was issued.

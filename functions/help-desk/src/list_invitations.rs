@@ -16,7 +16,7 @@ use vestibule_http::responses::{Page, moment};
 use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::InvitationsCursor;
 
-use crate::account_context::{AccountContext, AccountPath, problem, require};
+use crate::account_context::{AccountContext, AccountPath, problem};
 use crate::masked;
 
 /// The organization and the page.
@@ -96,13 +96,12 @@ pub(crate) async fn list_invitations(
     path: AccountPath,
     Query(query): Query<InvitationsQuery>,
 ) -> Result<Json<Page<PendingInvitation>>, Problem> {
-    require(&app, &caller, Permission::FindAccounts, Some(&path.id)).await?;
+    let context = AccountContext::load(&app, &caller, Permission::FindAccounts, &path).await?;
     let named = query.organization_id.as_deref().map(OrganizationId::parse);
     let named = named.transpose().map_err(|_| {
         Problem::invalid_field("organization_id", "must be the id of an organization")
     })?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
-    let context = AccountContext::load(&app, &caller, Permission::FindAccounts, &path).await?;
     let organization = context
         .target(named.as_ref())
         .inviting_organization()

@@ -131,7 +131,9 @@ impl Applying<'_> {
         digest: &str,
     ) -> Result<Done, ImportError> {
         let store = &self.app.store;
-        let opens = |p: &Policy| record_changes::way_opened(&row.key, &row.data, p).is_some();
+        let opens = |p: &Policy| {
+            record_changes::notified_registration_type(&row.key, &row.data, p).is_some()
+        };
         let is_new = self.notifies && known.is_none();
         // A portal whose policy is invalid may send the letter when it is corrected.
         let is_open_question = is_new
@@ -243,7 +245,7 @@ impl Applying<'_> {
     async fn notify(&self, row: &NewRecord) -> Result<bool, ImportError> {
         let Some(policy) = self
             .policies(&row.key)
-            .find(|p| record_changes::way_opened(&row.key, &row.data, p).is_some())
+            .find(|p| record_changes::notified_registration_type(&row.key, &row.data, p).is_some())
         else {
             return Ok(false);
         };
@@ -287,14 +289,14 @@ impl Applying<'_> {
         if row.is_none() && policy.records.on_termination == OnTermination::Keep {
             return Ok(0);
         }
-        let says = row.map_or(RecordState::Ended, |row| RecordState::Holds(&row.data));
+        let state = row.map_or(RecordState::Ended, |row| RecordState::Holds(&row.data));
         let mut changed = 0;
         if let Some(id) = &claim.organization {
-            changed += self.organization(policy, id, key, says).await?;
+            changed += self.organization(policy, id, key, state).await?;
         }
         for account in claim.by.values() {
             if claim.organization.is_none() {
-                changed += u64::from(self.person(portal, account, None, key, says).await?);
+                changed += u64::from(self.person(portal, account, None, key, state).await?);
             }
             if let Some(row) = row {
                 changed += u64::from(self.agreements(policy, account, row).await?);
@@ -308,7 +310,7 @@ impl Applying<'_> {
         policy: &Policy,
         id: &OrganizationId,
         key: &RecordKey,
-        says: RecordState<'_>,
+        state: RecordState<'_>,
     ) -> Result<u64, ImportError> {
         let store = &self.app.store;
         let portal = &policy.portal;
@@ -320,7 +322,7 @@ impl Applying<'_> {
                 return Ok(0);
             };
             let mut rng = self.app.rng();
-            let decision = match says {
+            let decision = match state {
                 RecordState::Ended => None,
                 RecordState::Holds(data) => {
                     let context = Context::new(policy, &origin, &mut rng);
@@ -342,7 +344,7 @@ impl Applying<'_> {
         };
         // Must precede the users: anyone who accepts an invitation at the same time is then among
         // the users, or finds it revoked.
-        if matches!(says, RecordState::Ended) {
+        if matches!(state, RecordState::Ended) {
             changed += self.invitations(portal, id).await?;
         }
         let everybody = UserFilter::default();
@@ -357,10 +359,10 @@ impl Applying<'_> {
                     ended,
                     &organization.group_codes,
                     &user.group_codes,
-                    says,
+                    state,
                 ) {
                     let done = self
-                        .person(portal, &user.account, Some(&organization), key, says)
+                        .person(portal, &user.account, Some(&organization), key, state)
                         .await?;
                     changed += u64::from(done);
                 }
@@ -419,11 +421,11 @@ impl Applying<'_> {
         id: &AccountId,
         organization: Option<&Organization>,
         key: &RecordKey,
-        says: RecordState<'_>,
+        state: RecordState<'_>,
     ) -> Result<bool, ImportError> {
         let origin = self.origin(portal);
         self.decide(portal, id, |account, rng| {
-            record_changes::person(account, organization, key, says, &origin, rng)
+            record_changes::person(account, organization, key, state, &origin, rng)
         })
         .await
     }

@@ -67,7 +67,7 @@ async fn resolve(
             FollowUpKind::Review => {
                 let users = state.users.iter();
                 let people: Vec<_> = users.map(|u| (u.reviewed(), u.name.full())).collect();
-                access_review::see_to(
+                access_review::apply_follow_up(
                     &follow_up,
                     &organization,
                     &state.managers,

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::rules::actions::send_reset_link;
-use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserParams};
+use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserEmailResponses, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem};
 
@@ -17,12 +17,7 @@ use crate::email_user;
     operation_id = "send_reset_link_to_user",
     params(UserParams),
     security(("session" = []), ("cookie" = [])),
-    responses(
-        (status = 202, description = "The email is queued"),
-        (status = 403, description = "`not-allowed`, `ask-help-desk` or `next-step-required`"),
-        (status = 409, description = "`not-recoverable`, `self-action-forbidden` or `conflict`"),
-        SignedInProblems, NotFoundProblems,
-    )
+    responses(UserEmailResponses, SignedInProblems, NotFoundProblems)
 )]
 pub(crate) async fn send_reset_link(
     State(app): State<App>,

@@ -2,19 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::FactorMethod;
-use vestibule_domain::rules::second_factor::{self as rules, NewFactor};
+use vestibule_domain::rules::second_factor as rules;
 use vestibule_domain::values::text::FactorName;
+use vestibule_http::enrollment;
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::second_factor::{
-    CeremonyPurpose, Confirmation, PasskeyChallengeResponse, SignedChallenge, relying_party,
-};
-use vestibule_http::{App, Caller, FieldErrors, Problem, SignedIn};
-use vestibule_secrets::passkey::{Ceremonies, PasskeyRefusal, PasskeyUser, RelyingParty};
+use vestibule_http::second_factor::{Confirmation, PasskeyChallengeResponse, SignedChallenge};
+use vestibule_http::{App, FieldErrors, Problem, SignedIn};
 
 use crate::change_factors::{added, refused, require_method};
 
@@ -39,33 +36,11 @@ pub(crate) async fn start_adding_passkey(
 ) -> Result<Json<PasskeyChallengeResponse>, Problem> {
     require_method(FactorMethod::Passkey, &caller)?;
     caller.require_confirmation(Confirmation::FactorOrPassword)?;
-    let account = &caller.account;
-    let user = PasskeyUser {
-        handle: account.id.as_str().as_bytes(),
-        username: account.username.as_str(),
-        display_name: &account.name.full(),
-    };
-    let passkeys = account.second_factors.passkeys.iter();
-    let exclude: Vec<_> = passkeys.map(|p| p.credential.clone()).collect();
-    let rp = relying_party(&caller.policy);
-    let binding = CeremonyPurpose::Enrollment(&caller).binding(&caller.policy);
-    let ceremonies = ceremonies(&app, &rp, &binding, &caller);
-    let started = ceremonies.start_registration(user, &exclude, &mut app.rng());
-    Ok(Json(started.into()))
-}
-
-fn ceremonies<'a>(
-    app: &'a App,
-    rp: &'a RelyingParty,
-    binding: &'a str,
-    caller: &Caller,
-) -> Ceremonies<'a> {
-    Ceremonies {
-        rp,
-        keyring: app.store.keyring(),
-        binding,
-        now: caller.origin.at,
-    }
+    Ok(Json(enrollment::start_passkey(
+        &app,
+        &caller,
+        &mut app.rng(),
+    )))
 }
 
 /// A passkey to add.
@@ -106,17 +81,7 @@ pub(crate) async fn add_passkey(
     let mut fields = FieldErrors::default();
     let name = fields.take("name", FactorName::parse(&request.name));
     let name = fields.into_result(name)?;
-    request.passkey.validate()?;
-    let rp = relying_party(&caller.policy);
-    let binding = CeremonyPurpose::Enrollment(&caller).binding(&caller.policy);
-    let signed = &request.passkey;
-    let (credential, user_verified) = ceremonies(&app, &rp, &binding, &caller)
-        .finish_registration(&signed.ceremony, &signed.credential)
-        .map_err(passkey_refused)?;
-    let factor = NewFactor::Passkey {
-        credential,
-        user_verified,
-    };
+    let factor = enrollment::finish_passkey(&app, &caller, &request.passkey)?;
     let (app, caller) = (&app, &caller);
     once(
         app,
@@ -133,21 +98,4 @@ pub(crate) async fn add_passkey(
         |_, id| added(id, caller),
     )
     .await
-}
-
-fn passkey_refused(refusal: PasskeyRefusal) -> Problem {
-    let detail = match refusal {
-        PasskeyRefusal::Expired => "This took too long. Start again.",
-        PasskeyRefusal::AlreadyRegistered => "Your account has this passkey already.",
-        PasskeyRefusal::UnsupportedKey => {
-            "This authenticator uses a kind of key that is not supported. Use another one."
-        }
-        _ => "The browser's response was not accepted. Start again on a page of this portal.",
-    };
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "passkey-refused",
-        "Passkey not accepted",
-        detail,
-    )
 }

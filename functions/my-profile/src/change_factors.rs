@@ -8,6 +8,7 @@ use vestibule_domain::policy::{FactorMethod, Policy};
 use vestibule_domain::rules::second_factor::{self as rules, Refusal};
 use vestibule_domain::values::ids::FactorId;
 use vestibule_domain::values::text::FactorName;
+use vestibule_http::enrollment;
 use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{
     FactorParams, FieldProblems, NotFoundProblems, PortalParams, SignedInProblems,
@@ -15,7 +16,6 @@ use vestibule_http::openapi::{
 use vestibule_http::request::Id;
 use vestibule_http::second_factor::Confirmation;
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
-use vestibule_secrets::recovery_code::RecoveryCode;
 
 /// A factor that was added.
 #[derive(Debug, Serialize, ToSchema)]
@@ -193,11 +193,8 @@ pub(crate) async fn create_recovery_codes(
     let section = caller.policy.second_factor.as_ref();
     let section = section.ok_or_else(|| refused(Refusal::UnsupportedOnPortal, &caller.policy))?;
     let mut rng = app.rng();
-    let codes: Vec<_> = (0..section.recovery_codes.get())
-        .map(|_| RecoveryCode::random(&mut rng))
-        .collect();
-    let (context, keyring) = (caller.account.id.as_str(), app.store.keyring());
-    let macs: Vec<_> = codes.iter().map(|c| c.mac(keyring, context)).collect();
+    let number = section.recovery_codes.get();
+    let (codes, macs) = enrollment::recovery_codes(&app, &caller.account, number, &mut rng);
     let (app, caller) = (&app, &caller);
     once(
         app,
@@ -213,9 +210,8 @@ pub(crate) async fn create_recovery_codes(
             Ok(((), decision))
         },
         |_, ()| {
-            let formatted = codes.iter().map(|c| c.formatted().expose().to_owned());
             let body = RecoveryCodesResponse {
-                codes: formatted.collect(),
+                codes: codes.iter().map(|c| c.expose().to_owned()).collect(),
             };
             let portal = &caller.policy.portal;
             Created::at(format!("/{portal}/me/second-factors"), &body)

@@ -229,7 +229,7 @@ impl Printer {
         let (Err(_), Some(letter)) = (&outcome.page, &outcome.letter) else {
             return Ok(());
         };
-        let LetterText::Pin { account, .. } = &letter.says else {
+        let LetterText::Pin { account, .. } = &letter.text else {
             return Ok(());
         };
         let Ok(Some(policy)) = self.portals.get(letter.portal.as_str()) else {
@@ -318,7 +318,7 @@ impl Printer {
                 }
                 Err(reason) => {
                     wrong += 1;
-                    let (account, record) = match letter.as_ref().map(|l| &l.says) {
+                    let (account, record) = match letter.as_ref().map(|l| &l.text) {
                         Some(LetterText::Pin { account, .. }) => (account.as_str(), ""),
                         Some(LetterText::Notification { provider_id, .. }) => {
                             ("", provider_id.as_str())

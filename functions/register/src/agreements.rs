@@ -64,8 +64,8 @@ pub(crate) async fn list(
     SignedIn(caller): SignedIn,
 ) -> Result<Json<Page<AgreementStatusResponse>>, Problem> {
     let membership = chosen(&caller, &caller.account)?;
-    let asked = asked_of(membership, &caller.policy);
-    let items = asked.map(|a| shown(a, membership)).collect();
+    let required = required_of(membership, &caller.policy);
+    let items = required.map(|a| shown(a, membership)).collect();
     Ok(Json(Page {
         items,
         next_cursor: None,
@@ -103,7 +103,7 @@ pub(crate) async fn accept(
         &app,
         |attempt| caller.latest(&app, attempt),
         |account, rng| {
-            let agreement = asked_of(chosen(&caller, account)?, policy)
+            let agreement = required_of(chosen(&caller, account)?, policy)
                 .find(|a| a.id.as_str() == id)
                 .ok_or_else(|| Problem::not_found("agreement"))?;
             if agreement.recorded_by == RecordedBy::Plan {
@@ -144,7 +144,7 @@ fn chosen<'a>(caller: &Caller, account: &'a Account) -> Result<&'a Membership, P
         .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganization, &caller.policy))
 }
 
-fn asked_of<'p>(
+fn required_of<'p>(
     membership: &Membership,
     policy: &'p Policy,
 ) -> impl Iterator<Item = &'p Agreement> {

@@ -9,7 +9,9 @@ use utoipa::ToSchema;
 use vestibule_domain::Change;
 use vestibule_domain::policy::RegistrationType;
 use vestibule_domain::rules::next_step::step_after_sign_in;
-use vestibule_domain::rules::register::{self as rules, Further, Refusal, Registered};
+use vestibule_domain::rules::register::{
+    self as rules, AdditionalOrganization, Refusal, Registered,
+};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, Actor};
 use vestibule_domain::state::membership::Membership;
@@ -140,7 +142,7 @@ pub(crate) async fn register_additional_organization(
             if let Some(membership) = repeated {
                 return Ok((Ok((account.clone(), membership.clone())), None));
             }
-            let further = Further {
+            let request = AdditionalOrganization {
                 registration_type,
                 accepted_agreements: parsed.accepted_agreements.clone(),
                 designated_address: parsed.postal_address.clone(),
@@ -149,7 +151,12 @@ pub(crate) async fn register_additional_organization(
                 existing_organization: organization.as_ref().map(Existing::as_rule),
             };
             let context = caller.context(rng);
-            match rules::register_further(account, record.as_ref(), further, context) {
+            match rules::register_additional_organization(
+                account,
+                record.as_ref(),
+                request,
+                context,
+            ) {
                 Ok(Registered { account, decision }) => {
                     let membership = account.memberships.last().cloned();
                     let membership = membership.ok_or_else(Problem::conflict)?;

@@ -50,7 +50,7 @@ pub(crate) struct ReregistrationRequest {
     responses(
         (status = 200, body = NextStepResponse, description = "The next step or the entitlements"),
         (status = 403, description = "`registration-refused` (AG-06), `not-open` (EX-04), `campaign-over` or `next-step-required`"),
-        (status = 409, description = "`not-asked` or `organization-must-register-first`"),
+        (status = 409, description = "`no-reregistration-required` or `organization-must-register-first`"),
         SignedInProblems, FieldProblems,
     )
 )]
@@ -70,14 +70,14 @@ pub(crate) async fn register_again(
             let membership = account
                 .membership(working_for)
                 .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganization, policy))?;
-            let asked = campaign::call(membership, policy, policy.today(origin.at)).is_some();
-            if !asked && membership.registered_again_at.is_some() {
+            let is_required = campaign::call(membership, policy, policy.today(origin.at)).is_some();
+            if !is_required && membership.registered_again_at.is_some() {
                 return Ok((account, None));
             }
             // Parsed and counted as an attempt only once.
             let verified = parsed
                 .get_or_try_init(|| async {
-                    match asked {
+                    match is_required {
                         true => verify(app, request, membership, caller).await,
                         false => Ok(None),
                     }
@@ -223,7 +223,7 @@ async fn problem(
         ),
         Refusal::NotAsked | Refusal::NotMatched | Refusal::NotOpen(_) => Problem::new(
             StatusCode::CONFLICT,
-            "not-asked",
+            "no-reregistration-required",
             "Already registered",
             "You do not need to register again.",
         ),

@@ -1,4 +1,4 @@
-//! `POST /{portal}/password-resets/look-up`: returns what the page behind a reset link asks for.
+//! `POST /{portal}/password-resets/look-up`: returns what the page of a reset link has to request.
 
 use axum::Json;
 use axum::extract::State;

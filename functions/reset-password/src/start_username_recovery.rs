@@ -147,7 +147,7 @@ pub(crate) fn counters(claim: &ClaimedIdentity<'_>, scene: Scene<'_>) -> [Counte
 /// (UX-09).
 ///
 /// # Errors
-/// A problem when the store doesn't answer.
+/// A problem when the store doesn't respond.
 pub(crate) async fn claimant(
     app: &App,
     comparer: &Comparer<'_>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify};
-use vestibule_deliver_mail::{Courier, Event};
+use vestibule_deliver_mail::{Event, Mailer};
 use vestibule_domain::feed::sequence::FeedName;
 use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{Policy, Slug};
@@ -110,7 +110,7 @@ pub struct Instance {
     /// The emails that were sent.
     pub inbox: Inbox,
     /// Sends emails from the outbox through SES.
-    pub courier: Courier,
+    pub mailer: Mailer,
     /// Prints letters into the bucket.
     pub printer: Printer,
     /// A DynamoDB client without interceptors.
@@ -136,7 +136,7 @@ pub struct Instance {
     /// Held as long as the instance lives, so that a second one can't use the same folder.
     _lock: Option<File>,
     /// The buckets of an instance without a data folder; removed with the instance.
-    _buckets: Option<TempDir>,
+    temporary_buckets: Option<TempDir>,
 }
 
 /// Printed letters as text, for display: in a folder or in memory.
@@ -158,7 +158,50 @@ pub struct Saved {
     stream: Vec<Option<String>>,
     inbox: Vec<ReceivedMail>,
     letters: Vec<PrintedLetter>,
+    buckets: Vec<(PathBuf, Stored)>,
     at: Timestamp,
+}
+
+/// An entry of the folder with the buckets.
+#[derive(Debug)]
+enum Stored {
+    Folder,
+    File(Vec<u8>),
+}
+
+/// Returns everything below a folder by its path relative to `root`, each folder before its content.
+fn stored_below(folder: &Path, root: &Path) -> io::Result<Vec<(PathBuf, Stored)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(root).unwrap_or(&path).to_owned();
+        if path.is_dir() {
+            found.push((name, Stored::Folder));
+            found.extend(stored_below(&path, root)?);
+        } else {
+            found.push((name, Stored::File(fs::read(&path)?)));
+        }
+    }
+    Ok(found)
+}
+
+/// Replaces everything below a folder.
+fn replace_stored(root: &Path, stored: &[(PathBuf, Stored)]) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
+    for (name, entry) in stored {
+        match entry {
+            Stored::Folder => fs::create_dir(root.join(name))?,
+            Stored::File(content) => fs::write(root.join(name), content)?,
+        }
+    }
+    Ok(())
 }
 
 /// The embedded DynamoDB.
@@ -397,7 +440,7 @@ impl Instance {
             clock: options.clock,
             least_time: options.least_time,
         };
-        let courier = Courier {
+        let mailer = Mailer {
             store: app.store.clone(),
             portals,
             ses,
@@ -424,11 +467,14 @@ impl Instance {
         if let Some(saved) = saved {
             inbox.set(&saved.inbox);
             letters.set(&saved.letters)?;
+            if let Some(folder) = &in_memory {
+                replace_stored(folder.path(), &saved.buckets)?;
+            }
         }
         Ok(Self {
             app,
             inbox,
-            courier,
+            mailer,
             printer,
             db: plain,
             tables: options.tables,
@@ -444,12 +490,12 @@ impl Instance {
             written: Arc::default(),
             delivery: Mutex::default(),
             _lock: lock,
-            _buckets: in_memory,
+            temporary_buckets: in_memory,
         })
     }
 
-    /// The state as it is now, but for the objects in the buckets; none where the DynamoDB is not the embedded
-    /// one.
+    /// Returns the current state; `None` if the DynamoDB is not the embedded one. It contains the objects in the
+    /// buckets if the instance has no data folder.
     ///
     /// # Errors
     /// When it can't be copied.
@@ -469,12 +515,16 @@ impl Instance {
             stream: self.stream.lock().await.position().to_vec(),
             inbox: self.inbox.all(),
             letters: self.letters.all(),
+            buckets: match &self.temporary_buckets {
+                Some(folder) => stored_below(folder.path(), folder.path())?,
+                None => Vec::new(),
+            },
             at: self.app.clock.now(),
         }))
     }
 
     /// Returns to a state that this instance saved, and to its time where the clock is set by hand. Nothing may
-    /// be under way meanwhile; objects in the buckets stay as they are.
+    /// be in progress at the same time.
     ///
     /// # Errors
     /// When the state can't be restored.
@@ -485,6 +535,9 @@ impl Instance {
         self.stream.lock().await.set_position(saved.stream.clone());
         self.inbox.set(&saved.inbox);
         self.letters.set(&saved.letters)?;
+        if let Some(folder) = &self.temporary_buckets {
+            replace_stored(folder.path(), &saved.buckets)?;
+        }
         if let Clock::Manual(_) = self.app.clock {
             self.app
                 .clock
@@ -600,7 +653,7 @@ impl Instance {
     /// Fails if the stream or the outbox can't be read or a letter can't be written.
     pub async fn settle(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
-        at_work(DELIVER_MAIL, self.courier.handle(event)).await;
+        at_work(DELIVER_MAIL, self.mailer.handle(event)).await;
         self.bring_reports().await?;
         self.print_letters().await?;
         Ok(())
@@ -654,7 +707,7 @@ impl Instance {
             if !event.records.iter().any(|r| r.event_name == "INSERT") {
                 return Ok(());
             }
-            at_work(DELIVER_MAIL, self.courier.handle(event)).await;
+            at_work(DELIVER_MAIL, self.mailer.handle(event)).await;
             self.bring_reports().await?;
             self.print_letters().await?;
         }
@@ -692,7 +745,7 @@ impl Instance {
     /// # Errors
     /// Fails if the outbox can't be read.
     pub async fn deliver_pending(&self) -> Result<usize, StartError> {
-        Ok(at_work(DELIVER_MAIL, self.courier.deliver_pending(100)).await?)
+        Ok(at_work(DELIVER_MAIL, self.mailer.deliver_pending(100)).await?)
     }
 
     /// Seals the audit trail up to the last full hour, as the scheduler does every hour on AWS.
@@ -704,13 +757,13 @@ impl Instance {
         Ok(sealed.seals)
     }
 
-    /// Passes bounce and complaint reports from SES to the courier, as EventBridge does on AWS.
+    /// Passes bounce and complaint reports from SES to the mailer, as EventBridge does on AWS.
     ///
     /// # Errors
     /// Fails if an account can't be marked.
     pub async fn bring_reports(&self) -> Result<(), StartError> {
         for report in self.inbox.take_reports() {
-            at_work(DELIVER_MAIL, self.courier.take(Event::parse(report)?)).await?;
+            at_work(DELIVER_MAIL, self.mailer.take(Event::parse(report)?)).await?;
         }
         Ok(())
     }

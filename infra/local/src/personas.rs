@@ -27,7 +27,7 @@ pub struct Persona {
     pub email: &'static str,
     /// None on a portal that generates usernames.
     pub username: Option<&'static str>,
-    /// The street of the address for the PIN letter, where the portal asks for it.
+    /// The street of the address for the PIN letter, if the portal requires it.
     pub street: Option<&'static str>,
 }
 

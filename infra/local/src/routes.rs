@@ -1,5 +1,5 @@
-//! The routes of the API, read from the code: the table `docs/routes.md` and the route events of
-//! `template.yaml`. A test compares both files with the code.
+//! The routes of the API, read from the code: the table `docs/routes.md` and the paths of
+//! `infra/api.yaml`. A test compares both files with the code.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,15 +8,19 @@ use std::path::{Path, PathBuf};
 use crate::StartError;
 use crate::instance::{FUNCTIONS, Function};
 
-/// The template, relative to the root of the source tree.
-pub const TEMPLATE: &str = "template.yaml";
+/// The description of the gateway that `template.yaml` includes, relative to the root of the source tree.
+pub const GATEWAY: &str = "infra/api.yaml";
 
 /// The table of routes, relative to the root of the source tree.
 pub const TABLE: &str = "docs/routes.md";
 
-/// The comments in the template that enclose the generated lines of a function.
-const BEGIN: &str = "        # BEGIN generated routes";
-const END: &str = "        # END generated routes";
+/// The comments that enclose the generated paths.
+const BEGIN: &str = "  # BEGIN generated paths";
+const END: &str = "  # END generated paths";
+
+/// The address at which API Gateway invokes a function, up to the function's ARN.
+const INVOKE: &str =
+    "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions";
 
 const TABLE_HEAD: &str = "\
 # Routes
@@ -116,77 +120,41 @@ fn read_sources(
     Ok(())
 }
 
-/// Returns what the template has to be: the same text, with the generated lines of each function
-/// replaced by its routes.
+/// Returns what the description of the gateway has to be: the same text, with the generated paths replaced.
 ///
 /// # Errors
-/// If a function of the API has no place for its routes.
-pub fn template(text: &str) -> Result<String, StartError> {
-    let mut events: BTreeMap<String, String> = events(&routes()?)
-        .into_iter()
-        .map(|(function, lines)| (format!("  {}Function:", camel_case(function)), lines))
-        .collect();
-    let mut made = String::new();
-    let mut function = "";
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.starts_with("  ") && line.ends_with("Function:") {
-            function = line;
-        }
-        writeln!(made, "{line}")?;
-        if line == BEGIN {
-            let generated = events
-                .remove(function)
-                .ok_or_else(|| format!("{TEMPLATE}: `{}` has no routes", function.trim()))?;
-            made.push_str(&generated);
-            lines
-                .find(|l| *l == END)
-                .ok_or_else(|| format!("{TEMPLATE}: `{END}` is missing"))?;
-            writeln!(made, "{END}")?;
+/// If the text has no place for the paths.
+pub fn gateway(text: &str) -> Result<String, StartError> {
+    let (head, rest) = text
+        .split_once(BEGIN)
+        .ok_or_else(|| format!("{GATEWAY}: the line `{BEGIN}` is missing"))?;
+    let (_, tail) = rest
+        .split_once(END)
+        .ok_or_else(|| format!("{GATEWAY}: the line `{END}` is missing"))?;
+    let mut made = format!("{head}{BEGIN}\n");
+    for of_path in routes()?.chunk_by(|a, b| a.path == b.path) {
+        // The first function with a path also answers its OPTIONS requests.
+        let preflight = ("OPTIONS", of_path[0].function);
+        let methods = of_path.iter().map(|route| (route.method, route.function));
+        writeln!(made, "  '{}':", of_path[0].path)?;
+        for (method, function) in methods.chain([preflight]) {
+            let (method, function) = (method.to_ascii_lowercase(), camel_case(function));
+            writeln!(
+                made,
+                "    {method}: {{ responses: {{}}, x-amazon-apigateway-integration: {{ type: aws_proxy, httpMethod: POST, \
+                 uri: {{ 'Fn::Sub': '{INVOKE}/${{{function}Function.Alias}}/invocations' }} }} }}"
+            )?;
         }
     }
-    match events.into_keys().next() {
-        Some(function) => Err(format!(
-            "{TEMPLATE}: the events of `{}` need the lines `{}` and `{}`",
-            function.trim(),
-            BEGIN.trim(),
-            END.trim()
-        )
-        .into()),
-        None => Ok(made),
-    }
+    made.push_str(END);
+    made.push_str(tail);
+    Ok(made)
 }
 
-/// The lines of the template for the routes of each function. The first function with a path also
-/// answers its OPTIONS requests.
-fn events(routes: &[Route]) -> BTreeMap<&'static str, String> {
-    let mut events: BTreeMap<&'static str, String> = BTreeMap::new();
-    for of_path in routes.chunk_by(|a, b| a.path == b.path) {
-        let mut add = |function, name: &str, method: &str| {
-            let path = &of_path[0].path;
-            let _ = writeln!(
-                events.entry(function).or_default(),
-                "        {name}: {{ Type: Api, Properties: {{ RestApiId: !Ref Api, Method: {method}, Path: '{path}' }} }}"
-            );
-        };
-        for route in of_path {
-            add(
-                route.function,
-                &camel_case(&route.operation_id),
-                route.method,
-            );
-        }
-        let path = of_path[0].path.strip_prefix("/{portal}/");
-        let name = path.map_or_else(|| "Portal".to_owned(), camel_case);
-        add(of_path[0].function, &format!("{name}Preflight"), "OPTIONS");
-    }
-    events
-}
-
-/// `SignIn` of `sign-in` or `sign_in`, `UsersIdStatus` of `users/{id}/status`.
+/// Converts `sign-in` to `SignIn`.
 fn camel_case(name: &str) -> String {
     let mut camel = String::new();
-    for word in name.split(|c: char| !c.is_ascii_alphanumeric()) {
+    for word in name.split('-') {
         let (first, rest) = word.split_at(word.len().min(1));
         camel.push_str(&first.to_ascii_uppercase());
         camel.push_str(rest);
@@ -194,13 +162,13 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// Writes `docs/routes.md` and the generated lines of `template.yaml`.
+/// Writes `docs/routes.md` and the paths of `infra/api.yaml`.
 ///
 /// # Errors
 /// If a file can't be read or written, or has no place for the routes.
 pub fn write(root: &Path) -> Result<(), StartError> {
-    let path = root.join(TEMPLATE);
+    let path = root.join(GATEWAY);
     std::fs::write(root.join(TABLE), table(root)?)?;
-    std::fs::write(&path, template(&std::fs::read_to_string(&path)?)?)?;
+    std::fs::write(&path, gateway(&std::fs::read_to_string(&path)?)?)?;
     Ok(())
 }

@@ -44,7 +44,7 @@ impl Stream {
         Ok(Self { client, iterators })
     }
 
-    /// Starts reading where another reader of the same stream has come to.
+    /// Starts reading at the position of another reader of the same stream.
     pub fn at(client: Client, position: Vec<Option<String>>) -> Self {
         Self {
             client,
@@ -52,12 +52,12 @@ impl Stream {
         }
     }
 
-    /// Where reading has come to: an iterator per shard.
+    /// Returns the current position: an iterator per shard.
     pub fn position(&self) -> &[Option<String>] {
         &self.iterators
     }
 
-    /// Reads on from another position.
+    /// Continues at another position.
     pub fn set_position(&mut self, position: Vec<Option<String>>) {
         self.iterators = position;
     }

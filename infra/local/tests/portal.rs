@@ -124,11 +124,11 @@ impl Running {
     /// Stops it with SIGTERM, as a service manager does; returns its remaining output.
     #[cfg(unix)]
     fn stop(mut self) -> String {
-        let asked = Command::new("kill")
+        let killed = Command::new("kill")
             .arg(self.child.id().to_string())
             .status()
             .unwrap();
-        assert!(asked.success());
+        assert!(killed.success());
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         self.lines
             .by_ref()
@@ -765,21 +765,21 @@ fn unescaped(html: &str) -> String {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
-    let parent = folder();
-    let data = parent.path().join("data");
-    let first = Running::start(&data, &[]);
-    let said = refused(&["--port", "0", "--data", text(&data)]);
+    let copy = populated();
+    let data = copy.path();
+    let first = Running::start(data, &[]);
+    let said = refused(&["--port", "0", "--data", text(data)]);
     assert!(
         said.contains("another portal is running on the folder") && said.contains("--data"),
         "{said}"
     );
-    let said = refused(&["reset", "--data", text(&data)]);
+    let said = refused(&["reset", "--data", text(data)]);
     assert!(said.contains("another portal is running"), "{said}");
     let provider = provider_in(&first.announced);
     let mails = first.page("/inbox").await.matches("href=\"/inbox/").count();
     assert!(first.stop().contains("Stopped."));
 
-    let second = Running::start(&data, &[]);
+    let second = Running::start(data, &[]);
     assert!(
         !second.announced.contains("Loading"),
         "{}",
@@ -798,13 +798,13 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
     second.sign_in("provider", &provider).await;
     // Killing the process loses nothing either.
     drop(second);
-    let third = Running::start(&data, &[]);
+    let third = Running::start(data, &[]);
     third.sign_in("provider", &provider).await;
     third.stop();
 
     let mine = data.join("notes.txt");
     fs::write(&mine, "mine").unwrap();
-    let output = run(&["reset", "--data", text(&data)]);
+    let output = run(&["reset", "--data", text(data)]);
     let printed = stdout(&output);
     assert!(
         output.status.success()
@@ -813,11 +813,11 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
         "{printed}"
     );
     assert!(
-        printed.contains("stays") && mine.exists() && fs::read_dir(&data).unwrap().count() == 1,
+        printed.contains("stays") && mine.exists() && fs::read_dir(data).unwrap().count() == 1,
         "{printed}"
     );
-    fs::remove_dir_all(&data).unwrap();
-    let printed = stdout(&run(&["reset", "--data", text(&data)]));
+    fs::remove_dir_all(data).unwrap();
+    let printed = stdout(&run(&["reset", "--data", text(data)]));
     assert!(printed.contains("There is no data folder"), "{printed}");
 }
 
@@ -834,11 +834,12 @@ fn provider_in(announced: &str) -> String {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_first_start_is_repeated() {
-    let parent = folder();
+    let (parent, portals) = (folder(), policies(&["producer"]));
     let data = parent.path().join("data");
-    Running::start(&data, &[]).stop();
+    let more = ["--portals", text(portals.path())];
+    Running::start(&data, &more).stop();
     fs::remove_file(data.join("people.json")).unwrap();
-    let again = Running::start(&data, &[]);
+    let again = Running::start(&data, &more);
     assert!(again.announced.contains("Loading"), "{}", again.announced);
     assert!(
         !again.announced.contains("could not be created"),

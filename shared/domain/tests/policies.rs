@@ -105,7 +105,7 @@ fn the_seven_belong_to_one_insurer_and_each_has_its_own_help_desk() {
 }
 
 #[test]
-fn each_way_looks_up_and_proves_what_was_promised() {
+fn each_registration_type_looks_up_and_verifies_as_promised() {
     // AG-03, AG-07, ME-01, BL-03, EX-05, EX-06
     let mut registration_types = Vec::new();
     for portal in SEVEN {
@@ -306,7 +306,7 @@ fn passwords_and_idle_accounts_are_as_promised() {
 }
 
 #[test]
-fn roles_may_what_was_promised() {
+fn roles_have_the_promised_permissions() {
     use Permission::{
         ApproveUsers, DeleteAdministrators, DeleteUsers, DisableUsers, DownloadUsers,
         InviteDeleted, LookUpAgents, SeeLastSignIn,
@@ -1270,7 +1270,7 @@ fn the_faults_of_all_files_are_reported_at_once() {
 }
 
 #[test]
-fn a_wrong_policy_is_told_whenever_it_is_asked_for_and_keeps_no_other_portal_from_working() {
+fn an_invalid_policy_is_reported_on_every_request_and_affects_no_other_portal() {
     let portals = portals("agent", "America/Chicago", "Chicago");
     let reported = "agent.toml:7: time_zone: must be the IANA name of a time zone such as America/Chicago, not \"Chicago\"";
     let group = portals.get("group").unwrap().expect("a portal");
@@ -1286,7 +1286,7 @@ fn a_wrong_policy_is_told_whenever_it_is_asked_for_and_keeps_no_other_portal_fro
 }
 
 #[test]
-fn ux_12_a_help_desk_that_names_a_portal_which_it_cannot_serve_is_told_by_line() {
+fn ux_12_a_help_desk_that_names_a_portal_it_cannot_serve_is_reported_with_its_line() {
     let line = shipped(HELP_DESK)
         .lines()
         .position(|line| line == "[help_desk_for]")
@@ -1352,7 +1352,7 @@ fn is_well_reported(error: &PolicyError, text: &str) -> bool {
 }
 
 #[test]
-fn without_any_one_of_its_lines_a_policy_is_read_or_well_refused() {
+fn a_policy_without_any_one_of_its_lines_is_parsed_or_refused_with_a_reason() {
     for portal in SEVEN {
         let text = shipped(portal);
         let lines: Vec<_> = text.lines().collect();
@@ -1469,7 +1469,7 @@ proptest! {
     })]
 
     #[test]
-    fn a_mangled_policy_is_read_or_well_refused(
+    fn a_damaged_policy_is_parsed_or_refused_with_a_reason(
         portal in select(&SEVEN[..]),
         mutations in prop::collection::vec(Mutation::any(), 1..6),
     ) {
@@ -1480,7 +1480,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_well_refused(text in "(?s).{0,200}") {
+    fn any_text_is_parsed_or_refused_with_a_reason(text in "(?s).{0,200}") {
         if let Err(error) = parse("agent", &text) {
             prop_assert!(is_well_reported(&error, &text), "{error}");
         }
@@ -1604,7 +1604,7 @@ fn a_session_ends_after_its_hours_to_the_second() {
         "2026-03-08T07:30:00Z",
         "2026-12-31T20:00:00Z",
     ] {
-        let end = policy("agent").session_ends_at(at(begun));
+        let end = policy("agent").session_expires_at(at(begun));
         assert_eq!(
             end.duration_since(at(begun)),
             SignedDuration::from_hours(8),
@@ -1619,7 +1619,7 @@ fn a_session_ends_after_its_hours_to_the_second() {
         );
         let end = parse("agent", &text)
             .unwrap()
-            .session_ends_at(at("2026-01-01T00:00:00Z"));
+            .session_expires_at(at("2026-01-01T00:00:00Z"));
         assert_eq!(
             end,
             at("2026-01-01T00:00:00Z") + SignedDuration::from_hours(hours)
@@ -1965,7 +1965,7 @@ fn the_document_explains_every_value_that_can_be_chosen() {
 }
 
 #[test]
-fn the_document_tells_where_the_seven_differ() {
+fn the_document_shows_where_the_seven_policies_differ() {
     let document = read("docs/portals.md");
     let roles = |roles: &mut dyn Iterator<Item = Role>| {
         roles

@@ -435,7 +435,7 @@ fn membership(pending_step: PendingStep, registration_type: Option<&str>) -> Mem
         record: None,
         category: None,
         agreements: BTreeMap::new(),
-        ahead_of_feed: Default::default(),
+        recorded_before_feed: Default::default(),
         postal_address: None,
     }
 }
@@ -727,7 +727,7 @@ fn session(policy: &Policy) -> Session {
         epoch: 0,
         started_at: at(NOW),
         last_seen_at: at(NOW),
-        expires_at: policy.session_ends_at(at(NOW)),
+        expires_at: policy.session_expires_at(at(NOW)),
         proofs: std::collections::BTreeMap::new(),
         device: None,
         source: None,

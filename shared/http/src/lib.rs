@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod caller;
 pub mod credentials;
 pub mod csv;
+pub mod enrollment;
 pub mod fields;
 pub mod idempotency;
 pub mod openapi;

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, IntoResponses, PartialSchema, ToSchema};
 
 use crate::ProblemBody;
 
-/// Declares sets of problem responses. [`with_problems`] adds their body.
+/// Declares sets of responses. [`with_problems`] adds the body of problems.
 macro_rules! problem_sets {
     ($($(#[$doc:meta])+ $name:ident { $($status:literal: $description:literal,)+ })+) => {$(
         $(#[$doc])+
@@ -62,6 +62,13 @@ problem_sets! {
         "413": "`too-large`",
         "415": "`not-csv`",
         "422": "`invalid-fields`: the header row is invalid",
+    }
+
+    /// The responses of operations that send an email to a user on behalf of an administrator.
+    UserEmailResponses {
+        "202": "The email is queued",
+        "403": "`not-allowed`, `ask-help-desk` or `next-step-required`",
+        "409": "`not-recoverable`, `self-action-forbidden` or `conflict`",
     }
 
     /// The problems of an invitation link.

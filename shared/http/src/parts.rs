@@ -30,7 +30,7 @@ pub struct File {
     pub at_a_time: usize,
 }
 
-/// The part that a request asks for.
+/// The part that a request selects.
 #[derive(Debug, Clone)]
 pub struct Wanted<C> {
     query: String,
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_part_is_asked_for_with_the_same_query_and_another_cursor() {
+    fn the_next_part_has_the_same_query_and_another_cursor() {
         for (query, link) in [
             ("", "<?cursor=abc>; rel=\"next\""),
             ("cursor=old", "<?cursor=abc>; rel=\"next\""),

@@ -130,10 +130,10 @@ pub async fn refusals_in_least_time(
     next: Next,
 ) -> Response {
     let post = request.method() == Method::POST;
-    let tells = |status: StatusCode| {
+    let reveals = |status: StatusCode| {
         post && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
     };
-    hold_back(least, request, next, tells).await
+    hold_back(least, request, next, reveals).await
 }
 
 /// Delays refusals of a session, because the read that looks for it takes longer if the account exists to which
@@ -153,11 +153,11 @@ async fn hold_back(
     LeastTime(least): LeastTime,
     request: Request,
     next: Next,
-    tells: impl FnOnce(StatusCode) -> bool,
+    reveals: impl FnOnce(StatusCode) -> bool,
 ) -> Response {
     let over = tokio::time::sleep(least);
     let response = next.run(request).await;
-    if tells(response.status()) {
+    if reveals(response.status()) {
         over.await;
     }
     response
@@ -174,6 +174,9 @@ async fn log(request: Request, next: Next) -> Response {
     tracing::info!(%method, route = route.as_deref().unwrap_or("none"), status = response.status().as_u16(), "answered");
     response
 }
+
+/// How long a browser reuses the result of a preflight; Chromium's maximum.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(2);
 
 /// Allows browsers to call from the origins that the portal's policy lists.
 fn cors(portals: Arc<Portals>) -> CorsLayer {
@@ -204,4 +207,5 @@ fn cors(portals: Arc<Portals>) -> CorsLayer {
             header::RETRY_AFTER,
             IDEMPOTENCY_REPLAYED,
         ])
+        .max_age(PREFLIGHT_MAX_AGE)
 }

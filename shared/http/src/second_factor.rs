@@ -42,7 +42,7 @@ pub fn relying_party(policy: &Policy) -> RelyingParty {
 }
 
 /// The purpose of a ceremony. A ceremony for one is of no use for another (MF-05).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum CeremonyPurpose<'a> {
     /// Signing in with a discoverable passkey.
     SignIn,

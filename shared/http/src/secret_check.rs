@@ -512,7 +512,7 @@ pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -
 /// matched have changed since.
 ///
 /// # Errors
-/// A problem when the store doesn't answer.
+/// A problem when the store doesn't respond.
 pub async fn reload(app: &App, matched: &PlanRecord) -> Result<Option<PlanRecord>, Problem> {
     let now = app.store.plan_record(&matched.key).await?;
     Ok(now.filter(|now| now.facts == matched.facts))

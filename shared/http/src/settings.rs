@@ -22,6 +22,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
+use tracing::Instrument;
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::keyring::{Keys, OpenKeyring};
 use vestibule_store::{Store, StoreError, Tables};
@@ -163,7 +164,7 @@ impl Bootstrap {
     /// Creates the DynamoDB client and loads the keyring.
     ///
     /// # Errors
-    /// [`StoreError`] when there is no keyring (SE-11), or DynamoDB or KMS doesn't answer.
+    /// [`StoreError`] when there is no keyring (SE-11), or DynamoDB or KMS doesn't respond.
     pub async fn keyring(&self) -> Result<(aws_sdk_dynamodb::Client, OpenKeyring), StoreError> {
         let keys = self.keys();
         Ok((keys.db.clone(), keys.open(Clock::System.now()).await?))
@@ -172,7 +173,7 @@ impl Bootstrap {
     /// Opens the folder of policies, loads the keyring and builds the state of the function.
     ///
     /// # Errors
-    /// When the folder of policies is invalid, there is no keyring, or DynamoDB or KMS doesn't answer.
+    /// When the folder of policies is invalid, there is no keyring, or DynamoDB or KMS doesn't respond.
     pub async fn app(&self) -> Result<App, StartError> {
         Ok(self.open().await?.0)
     }
@@ -243,7 +244,6 @@ pub fn log_as_json() {
         .json()
         .with_max_level(tracing::Level::INFO)
         .with_current_span(false)
-        .without_time()
         .init();
 }
 
@@ -260,13 +260,24 @@ pub async fn run(routes: fn() -> Routes) -> Result<(), StartError> {
                 if let Some(source) = source(&request) {
                     request.extensions_mut().insert(source);
                 }
-                service.clone().oneshot(request).await?
+                let span = request_span(&request);
+                service.clone().oneshot(request).instrument(span).await?
             }
             Err(cause) => Problem::unavailable(&*cause).into_response(),
         };
         Ok::<_, Infallible>(Utf8(answer))
     }))
     .await
+}
+
+/// Returns a span with the id that the gateway's access log gives the request. Lambda's own id is in the span around
+/// it, so every line of a function's log contains both.
+fn request_span(request: &lambda_http::Request) -> tracing::Span {
+    let id = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.request_id.as_deref(),
+        _ => None,
+    };
+    tracing::info_span!("request", id)
 }
 
 /// Reads the caller's IP address from the gateway's request context.

@@ -34,7 +34,7 @@ fn main() {
             country: Country::parse("US").unwrap(),
         },
         dated: Date::constant(2026, 11, 23),
-        says: LetterText::Pin {
+        text: LetterText::Pin {
             account: AccountId::from_bytes([7; 16]),
             greeting: format!("Zoë Núñez {n}"),
             organization: None,

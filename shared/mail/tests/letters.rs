@@ -36,7 +36,7 @@ fn letter(
         portal: policy.portal.clone(),
         to,
         dated: Date::constant(2025, 12, 23),
-        says: LetterText::Pin {
+        text: LetterText::Pin {
             account: AccountId::from_bytes([7; 16]),
             greeting: greeting.into(),
             organization: organization.map(str::to_owned),
@@ -308,7 +308,7 @@ fn pages_come_in_their_order_and_the_same_letters_give_the_same_bytes() {
 
 proptest! {
     #[test]
-    fn any_letter_is_printed_or_said_to_be_unprintable(
+    fn any_letter_is_printed_or_reported_as_unprintable(
         lines in proptest::collection::vec("\\PC{0,60}|[a-zA-Zà-ž ]{0,60}", 5),
         country in proptest::sample::select(&["US", "DE", "GB", "CA", "JP", "HK", "PR", "BR", "IE", "MX"][..]),
         name in "[\\s\\S]{0,60}|[a-zA-Zà-ž ]{0,60}",
@@ -330,7 +330,7 @@ proptest! {
         let policy = policy("provider");
         let mut letter = letter(&policy, to, &name, Some(&name));
         letter.dated = day;
-        letter.says = LetterText::Pin { account: AccountId::from_bytes([7; 16]), greeting: name, organization: None, pin: Sensitive::new(pin), expires_on: day };
+        letter.text = LetterText::Pin { account: AccountId::from_bytes([7; 16]), greeting: name, organization: None, pin: Sensitive::new(pin), expires_on: day };
         if check_address(&letter.to, &policy).is_err() {
             prop_assert!(lay_out(&letter, &policy).is_err());
         }

@@ -9,7 +9,8 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::outbox::mail::{
-    AccessChange, Call, FactorEvent, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent, NoticeLine, ResetAsked,
+    AccessChange, Call, FactorEvent, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent,
+    NoticeLine, ResetInitiator,
 };
 use vestibule_domain::policy::{FactorMethod, Policy};
 use vestibule_domain::state::follow_up::AccountOutcome;
@@ -20,14 +21,14 @@ use vestibule_mail::render;
 const TOKEN: &str = "inv.0123456789abcdefghjkmnpqrs.pZ3kG0-7uW_x9QvTnB5cYd2LhRfE8aJm";
 const LAST_DAY: Date = Date::constant(2026, 1, 6);
 
-fn mail(policy: &Policy, greeting: &str, says: MailText) -> Mail {
+fn mail(policy: &Policy, greeting: &str, text: MailText) -> Mail {
     Mail {
         id: MessageId::from_bytes([7; 16]),
         portal: policy.portal.clone(),
         to: Email::parse("grace+work@example.com").unwrap(),
         greeting: greeting.into(),
         at: "2025-12-23T18:00:00Z".parse().unwrap(),
-        says,
+        text,
     }
 }
 
@@ -231,7 +232,7 @@ fn every_kind(
             MailText::PasswordReset {
                 token: Sensitive::new(secret),
                 minutes: 30,
-                asked: ResetAsked::ByAdministrator("Blue Heron Manufacturing".into()),
+                initiator: ResetInitiator::ByAdministrator("Blue Heron Manufacturing".into()),
             },
         ),
         (
@@ -406,7 +407,7 @@ fn every_kind(
             MailText::PasswordReset {
                 token: Sensitive::new("vr.abc.def"),
                 minutes: 30,
-                asked: ResetAsked::ByOwner,
+                initiator: ResetInitiator::ByOwner,
             },
         ),
         (
@@ -414,7 +415,7 @@ fn every_kind(
             MailText::PasswordReset {
                 token: Sensitive::new("vh.abc.def"),
                 minutes: 30,
-                asked: ResetAsked::ByHelpDesk,
+                initiator: ResetInitiator::ByHelpDesk,
             },
         ),
         (
@@ -511,10 +512,10 @@ fn every_kind(
 fn every_mail_of_every_portal() {
     for portal in ["agent", "provider", "member"] {
         let policy = policy(portal);
-        for (kind, says) in every_kind(&policy, "Hopper & Sons", "Ada Byron", "RC402817", LAST_DAY)
+        for (kind, text) in every_kind(&policy, "Hopper & Sons", "Ada Byron", "RC402817", LAST_DAY)
         {
             let for_members = matches!(
-                says,
+                text,
                 MailText::Registered { .. }
                     | MailText::PinReissued { .. }
                     | MailText::PasswordChanged
@@ -527,7 +528,7 @@ fn every_mail_of_every_portal() {
             if portal == "member" && !for_members {
                 continue;
             }
-            let says = match says {
+            let text = match text {
                 MailText::Invitation {
                     organization,
                     inviter,
@@ -543,14 +544,14 @@ fn every_mail_of_every_portal() {
                 },
                 other => other,
             };
-            let mail = mail(&policy, "Grace Hopper", says);
+            let mail = mail(&policy, "Grace Hopper", text);
             let rendered = render(&mail, &policy);
             let name = format!("{portal}_{kind}");
             insta::assert_snapshot!(
                 format!("{name}.txt"),
                 format!("Subject: {}\n\n{}", rendered.subject, rendered.text)
             );
-            // Two show the design; the others must say what their text says.
+            // Two show the design; the others must show the same text.
             if ["agent_invitation", "provider_new_device"].contains(&name.as_str()) {
                 insta::assert_snapshot!(format!("{name}.html"), rendered.html);
             }
@@ -604,8 +605,8 @@ fn ag_18_every_mail_names_portal_plan_and_help_desk() {
     ] {
         let policy = policy(portal);
         let desk = &policy.help_desk;
-        for (kind, says) in every_kind(&policy, "Hopper & Sons", "Ada Byron", TOKEN, LAST_DAY) {
-            let mail = render(&mail(&policy, "Grace Hopper", says), &policy);
+        for (kind, text) in every_kind(&policy, "Hopper & Sons", "Ada Byron", TOKEN, LAST_DAY) {
+            let mail = render(&mail(&policy, "Grace Hopper", text), &policy);
             for part in [&mail.text, &mail.html] {
                 for named in [
                     &policy.title,
@@ -639,10 +640,10 @@ fn a_token_is_only_in_the_fragment_and_no_secret_in_the_subject() {
     let policy = policy("agent");
     let token = "a b/?&#\"<é";
     let encoded = "a%20b%2F%3F%26%23%22%3C%C3%A9";
-    for (_, says) in every_kind(&policy, "Hopper & Sons", "Ada Byron", token, LAST_DAY) {
-        let code = matches!(says, MailText::RegistrationCode { .. });
-        let invitation = matches!(says, MailText::Invitation { .. });
-        let rendered = render(&mail(&policy, "Grace Hopper", says), &policy);
+    for (_, text) in every_kind(&policy, "Hopper & Sons", "Ada Byron", token, LAST_DAY) {
+        let code = matches!(text, MailText::RegistrationCode { .. });
+        let invitation = matches!(text, MailText::Invitation { .. });
+        let rendered = render(&mail(&policy, "Grace Hopper", text), &policy);
         assert!(!rendered.subject.contains(token));
         assert_eq!(rendered.text.contains(token), code);
         assert_eq!(
@@ -660,8 +661,8 @@ fn hostile_names_stay_names() {
     let policy = policy("provider");
     let name =
         "Eve <script>alert('x')</script> & \"Co\"\r\nBcc: all@example.com\n\nPay here\u{202e}";
-    for (kind, says) in every_kind(&policy, name, name, "RC402817", LAST_DAY) {
-        let mail = render(&mail(&policy, name, says), &policy);
+    for (kind, text) in every_kind(&policy, name, name, "RC402817", LAST_DAY) {
+        let mail = render(&mail(&policy, name, text), &policy);
         assert!(!mail.html.contains("<script"), "{kind}: {}", mail.html);
         assert!(
             mail.html.contains("Eve &#60;script&#62;"),
@@ -700,8 +701,8 @@ proptest! {
     ) {
         for portal in ["agent", "provider"] {
             let policy = policy(portal);
-            for (_, says) in every_kind(&policy, &organization, &person, &secret, day) {
-                let rendered = render(&mail(&policy, &person, says), &policy);
+            for (_, text) in every_kind(&policy, &organization, &person, &secret, day) {
+                let rendered = render(&mail(&policy, &person, text), &policy);
                 prop_assert!(!rendered.subject.is_empty() && !rendered.subject.chars().any(char::is_control));
                 prop_assert!(!rendered.text.chars().any(|c| c.is_control() && c != '\n'));
                 prop_assert!(!rendered.html.chars().any(|c| c.is_control() && c != '\n'));

@@ -88,7 +88,7 @@ async fn send_to(endpoint: &str) -> Result<String, SendError> {
 }
 
 #[tokio::test]
-async fn a_mail_goes_out_as_the_portals() {
+async fn an_email_is_sent_in_the_name_of_the_portal() {
     let (endpoint, server) = answer(200, SENT.into());
     assert_eq!(send_to(&endpoint).await, Ok("0100-42".into()));
     let request = server.join().unwrap();

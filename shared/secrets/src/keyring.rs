@@ -10,6 +10,7 @@ use data_encoding::BASE64URL_NOPAD;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
+use strum::IntoStaticStr;
 use vestibule_domain::state::record::Mac;
 use vestibule_domain::values::text::Sensitive;
 use zeroize::{Zeroize, Zeroizing};
@@ -23,8 +24,9 @@ const NONCE_BYTES: usize = 12;
 type Key = Zeroizing<[u8; KEY_BYTES]>;
 
 /// The purpose of a keyed MAC or a sealed text. Each purpose has its own keys, so that a MAC made for one
-/// purpose is never valid for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// purpose is never valid for another. The keys are derived from its name, which must therefore never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Purpose {
     /// Facts in plan records that verify a person.
     RecordProof,
@@ -68,25 +70,6 @@ impl Purpose {
         Self::RecoveryCode,
         Self::Ceremony,
     ];
-
-    /// Returns the name used to derive the keys. It must never change.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::RecordProof => "record-proof",
-            Self::Pin => "pin",
-            Self::RegistrationCode => "registration-code",
-            Self::SecurityAnswer => "security-answer",
-            Self::PostalAddress => "postal-address",
-            Self::Outbox => "outbox",
-            Self::Attempt => "attempt",
-            Self::AuditEntry => "audit-entry",
-            Self::AuditSeal => "audit-seal",
-            Self::Response => "response",
-            Self::AppSecret => "app-secret",
-            Self::RecoveryCode => "recovery-code",
-            Self::Ceremony => "ceremony",
-        }
-    }
 }
 
 /// The kinds of MACs that anyone with the keyring can verify, because nobody guesses their values.
@@ -143,11 +126,11 @@ impl Derived {
         };
         for purpose in Purpose::ALL {
             fill(
-                format!("vestibule/mac/{}", purpose.name()),
+                format!("vestibule/mac/{}", purpose.into_str()),
                 &mut derived.mac[purpose as usize],
             );
             fill(
-                format!("vestibule/seal/{}", purpose.name()),
+                format!("vestibule/seal/{}", purpose.into_str()),
                 &mut derived.seal[purpose as usize],
             );
         }
@@ -228,7 +211,7 @@ impl Keyring {
         ring.map(|ring| Self(RwLock::new(Arc::new(ring))))
     }
 
-    /// Replaces the keys for everyone who shares this keyring. What is under way continues with the old ones.
+    /// Replaces the keys for everyone who shares this keyring. Operations in progress continue with the old ones.
     pub fn replace(&self, by: &Self) {
         let ring = by.ring();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = ring;
@@ -431,6 +414,28 @@ mod tests {
 
     fn rng(seed: u64) -> StdRng {
         StdRng::seed_from_u64(seed)
+    }
+
+    #[test]
+    fn the_names_that_keys_are_derived_from_are_unchanged() {
+        assert_eq!(
+            Purpose::ALL.map(|purpose| purpose.into_str()),
+            [
+                "record-proof",
+                "pin",
+                "registration-code",
+                "security-answer",
+                "postal-address",
+                "outbox",
+                "attempt",
+                "audit-entry",
+                "audit-seal",
+                "response",
+                "app-secret",
+                "recovery-code",
+                "ceremony",
+            ]
+        );
     }
 
     fn any_purpose() -> impl Strategy<Value = Purpose> {

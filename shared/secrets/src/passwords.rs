@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_right_password_tells_when_its_hash_is_outdated() {
+    async fn a_correct_password_reports_an_outdated_hash() {
         let old = hasher(SMALL).hash(&password(), SALT).await;
         let more = HashParameters { passes: 4, ..SMALL };
         assert_eq!(hasher(more).verify(&password(), Some(&old)).await, OUTDATED);

@@ -8,6 +8,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::civil::Date;
+use strum::IntoStaticStr;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::follow_up::FollowUpKind;
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
@@ -30,10 +31,13 @@ pub(crate) const DUE_ON: &str = "due_on";
 pub(crate) const FOLLOW_UPS: &str = "D#";
 
 /// What the scheduled actions belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(const_into_str)]
 pub enum Queue {
+    #[strum(serialize = "account")]
     Accounts,
     /// Follow-ups of organizations.
+    #[strum(serialize = "follow_up")]
     FollowUps,
 }
 
@@ -42,11 +46,7 @@ impl Queue {
     pub const ALL: [Self; 2] = [Self::Accounts, Self::FollowUps];
 
     fn partition(self, portal: &PortalId, shard: u8) -> String {
-        let kind = match self {
-            Self::Accounts => "account",
-            Self::FollowUps => "follow_up",
-        };
-        format!("{kind}#{portal}#{shard}")
+        format!("{}#{portal}#{shard}", self.into_str())
     }
 
     /// Returns the partition of an id.

@@ -3,10 +3,10 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use vestibule_domain::policy::PolicyError;
 
-/// Why the store has no answer. The cause is for the log and contains no attribute values.
+/// Why the store returned nothing. The cause is for the log and contains no attribute values.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// DynamoDB or KMS didn't answer, or the request could not be built.
+    /// DynamoDB or KMS didn't respond, or the request could not be built.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// An item that this system did not write.

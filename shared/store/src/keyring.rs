@@ -117,7 +117,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`StoreError`] when the table contains other items, whose keyring was lost, or when DynamoDB or KMS
-    /// doesn't answer.
+    /// doesn't respond.
     pub async fn create(&self, now: Timestamp) -> Result<bool, StoreError> {
         if self.fetch().await?.is_some() {
             return Ok(false);
@@ -153,7 +153,7 @@ impl Keys {
     /// Loads the keyring.
     ///
     /// # Errors
-    /// [`StoreError`] when there is none, or when DynamoDB or KMS doesn't answer.
+    /// [`StoreError`] when there is none, or when DynamoDB or KMS doesn't respond.
     pub async fn load(&self, now: Timestamp) -> Result<Keyring, StoreError> {
         let stored = self.existing().await?;
         self.unwrap(&stored, now).await
@@ -234,7 +234,7 @@ impl OpenKeyring {
     ///
     /// # Errors
     /// [`StoreError`] when the keyring is missing: what is written now could not be read later. If DynamoDB or
-    /// KMS doesn't answer, the keys stay as they are until the next call.
+    /// KMS doesn't respond, the keys stay as they are until the next call.
     pub async fn refresh(&self, now: Timestamp) -> Result<(), StoreError> {
         let read_at = self.read_at.load(Ordering::Acquire);
         if now.as_second().saturating_sub(read_at) < REFRESH.as_secs() {

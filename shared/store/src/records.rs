@@ -162,7 +162,7 @@ pub struct Saving<'a> {
     pub feed: Option<&'a str>,
     /// The record's digest, if the record has no consequences to apply.
     pub digest: Option<&'a str>,
-    /// Whether the plan must send a notice to the record's address (EX-06).
+    /// Whether the plan must send a notice to the record's address (EX-06), if this write creates the record.
     pub to_notify: bool,
 }
 
@@ -265,6 +265,25 @@ impl Store {
         saving: Saving<'_>,
         rng: &mut impl CryptoRng,
     ) -> Result<Saved, StoreError> {
+        let saved = self.write_record(new, saving, rng).await?;
+        if saved == Saved::Superseded && saving.to_notify {
+            // Another run created the record after this one read that it did not exist. That run sends the notice,
+            // and may have sent it already, so the record is not marked again.
+            let unmarked = Saving {
+                to_notify: false,
+                ..saving
+            };
+            return self.write_record(new, unmarked, rng).await;
+        }
+        Ok(saved)
+    }
+
+    async fn write_record(
+        &self,
+        new: &NewRecord,
+        saving: Saving<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Saved, StoreError> {
         let facts: BTreeMap<Fact, Mac> = new
             .facts
             .iter()
@@ -319,15 +338,19 @@ impl Store {
             }
             None => remove.push("digest"),
         }
+        let mut conditions = Vec::new();
         if saving.to_notify {
             set.push("to_notify = :true");
             update = update.values([(":true", AttributeValue::Bool(true))]);
+            conditions.push("attribute_not_exists(pk)");
         }
         if let Some(feed) = saving.feed {
             set.push("feed = :feed");
-            update = update
-                .values([(":feed", s(feed))])
-                .condition_expression(NOT_LATER);
+            update = update.values([(":feed", s(feed))]);
+            conditions.push(NOT_LATER);
+        }
+        if !conditions.is_empty() {
+            update = update.condition_expression(conditions.join(" AND "));
         }
         self.note_manager(new).await?;
         let done = update

@@ -72,7 +72,7 @@ impl Keys {
     /// zero if nothing else uses the tables.
     ///
     /// # Errors
-    /// [`StoreError`] when there is no keyring, another command changed it, or DynamoDB or KMS doesn't answer.
+    /// [`StoreError`] when there is no keyring, another command changed it, or DynamoDB or KMS doesn't respond.
     pub async fn start_rotation(
         &self,
         now: Timestamp,
@@ -126,7 +126,7 @@ impl Keys {
     /// continues. Requests that write at the same time win.
     ///
     /// # Errors
-    /// [`StoreError`] when the new key is not in use yet, or DynamoDB or KMS doesn't answer.
+    /// [`StoreError`] when the new key is not in use yet, or DynamoDB or KMS doesn't respond.
     pub async fn reseal(
         &self,
         now: Timestamp,

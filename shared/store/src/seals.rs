@@ -129,18 +129,18 @@ struct FoundSeal {
 }
 
 /// An entry as read from a partition of a day.
-struct Lying {
+struct StoredEntry {
     sk: String,
     /// The digest of its content; `None` if it was altered.
-    says: Option<String>,
+    digest: Option<String>,
 }
 
-impl Lying {
+impl StoredEntry {
     fn of(item: &Item, keyring: &Keyring) -> Self {
         let sk = text(item, "sk").cloned();
         Self {
             sk: sk.unwrap_or_default(),
-            says: audit::genuine(item, keyring).map(|e| digest(e.canonical().as_bytes())),
+            digest: audit::genuine(item, keyring).map(|e| digest(e.canonical().as_bytes())),
         }
     }
 
@@ -149,7 +149,7 @@ impl Lying {
         format!(
             "{} {}\n",
             self.sk,
-            self.says.as_deref().unwrap_or("altered")
+            self.digest.as_deref().unwrap_or("altered")
         )
     }
 }
@@ -213,7 +213,9 @@ impl Store {
         (from, mut until): (Timestamp, Timestamp),
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut shards = self.lying(portal, (from, until), Some(LISTED + 1)).await?;
+        let mut shards = self
+            .stored_entries(portal, (from, until), Some(LISTED + 1))
+            .await?;
         // With too many entries for one seal, end it where the first partition is full.
         for shard in &shards {
             if let Some(first_too_many) = shard.get(LISTED) {
@@ -260,7 +262,7 @@ impl Store {
                 sk: format!("{shard:x}"),
             };
             let mut row = key.into_item();
-            let list: String = entries.iter().map(Lying::line).collect();
+            let list: String = entries.iter().map(StoredEntry::line).collect();
             row.insert("list".to_owned(), s(list));
             row.insert(AUDIT_TTL.to_owned(), expires.clone());
             rows.push(row);
@@ -346,7 +348,7 @@ impl Store {
         for days in (0..=FIRST_WITHIN_DAYS).rev() {
             let day = day_of(now - SignedDuration::from_hours(24 * days));
             let period = (begin_of(day), begin_of(after(day)));
-            let shards = self.lying(portal, period, Some(1)).await?;
+            let shards = self.stored_entries(portal, period, Some(1)).await?;
             let first = shards.iter().flatten().map(|entry| &entry.sk).min();
             if let Some(at) = first.and_then(|sk| sk.split('#').next()?.parse().ok()) {
                 return Ok(Some(hour_of(at)));
@@ -357,12 +359,12 @@ impl Store {
 
     /// Loads the entries of a period within one day, per partition and in chronological order, at most
     /// `most` of each.
-    async fn lying(
+    async fn stored_entries(
         &self,
         portal: &PortalId,
         (from, until): (Timestamp, Timestamp),
         most: Option<usize>,
-    ) -> Result<Vec<Vec<Lying>>, StoreError> {
+    ) -> Result<Vec<Vec<StoredEntry>>, StoreError> {
         let shards = (0..audit::SHARDS).map(|shard| {
             let pk = audit::partition(portal, from, shard);
             self.audit_items(pk, audit::moment(from), audit::moment(until), most)
@@ -370,7 +372,12 @@ impl Store {
         let found = future::try_join_all(shards).await?;
         Ok(found
             .iter()
-            .map(|items| items.iter().map(|i| Lying::of(i, &self.keyring)).collect())
+            .map(|items| {
+                items
+                    .iter()
+                    .map(|i| StoredEntry::of(i, &self.keyring))
+                    .collect()
+            })
             .collect())
     }
 
@@ -547,15 +554,15 @@ impl Store {
         found: &mut Verification,
     ) -> Result<(), StoreError> {
         let (begin, end) = (begin_of(day), begin_of(after(day)));
-        let lying = self.lying(portal, (begin, end), None).await?;
-        let mut lying: BTreeMap<_, _> = lying
+        let stored = self.stored_entries(portal, (begin, end), None).await?;
+        let mut stored: BTreeMap<_, _> = stored
             .into_iter()
             .flatten()
-            .map(|entry| (entry.sk, entry.says))
+            .map(|entry| (entry.sk, entry.digest))
             .collect();
         let mut verification = DayProof {
             day,
-            entries: lying.len() as u64,
+            entries: stored.len() as u64,
             sealed: 0,
             unsealed: 0,
             expired: kept_until(end) <= now,
@@ -574,20 +581,20 @@ impl Store {
                 for (sk, sealed) in &listed {
                     let at = sk.split('#').next().and_then(|at| at.parse().ok());
                     let may_be_gone = at.is_none_or(|at: Timestamp| kept_until(at) <= now);
-                    match lying.get(*sk) {
-                        Some(Some(says)) if says == sealed => verification.sealed += 1,
+                    match stored.get(*sk) {
+                        Some(Some(digest)) if digest == sealed => verification.sealed += 1,
                         Some(_) => found.faults.push(Fault::Altered((*sk).to_owned())),
                         None if may_be_gone => {}
                         None => found.faults.push(Fault::Missing((*sk).to_owned())),
                     }
                 }
             }
-            let of_period: Vec<_> = lying
+            let of_period: Vec<_> = stored
                 .range(first..past)
-                .map(|(sk, says)| (sk.clone(), says.is_some()))
+                .map(|(sk, digest)| (sk.clone(), digest.is_some()))
                 .collect();
             for (sk, genuine) in of_period {
-                lying.remove(&sk);
+                stored.remove(&sk);
                 if whole && !listed.contains_key(sk.as_str()) {
                     found.faults.push(Fault::Added(sk));
                 } else if !whole && !genuine {
@@ -595,8 +602,8 @@ impl Store {
                 }
             }
         }
-        for (sk, says) in lying {
-            match says {
+        for (sk, is_genuine) in stored {
+            match is_genuine {
                 Some(_) => verification.unsealed += 1,
                 None => found.faults.push(Fault::Altered(sk)),
             }

@@ -9,7 +9,7 @@ use vestibule_tests::{World, another, fault, masked, pin_in, shown};
 use crate::register::member::{annika, other, thomas, verification};
 
 #[tokio::test]
-async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_before() {
+async fn me_06_a_mailed_pin_opens_the_account_which_shows_nothing_protected_before() {
     let world = World::new().await;
     let registered = world
         .register("member", member())
@@ -123,7 +123,7 @@ async fn me_06_without_an_address_in_the_plan_records_the_help_desk_has_to_help(
 }
 
 #[tokio::test]
-async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
+async fn me_06_a_pin_is_locked_after_its_last_attempt_even_for_the_right_digits() {
     let world = World::new().await;
     let maria = world.member().await;
     let pin = pin_in(&world.last_letter().await, 6);
@@ -222,7 +222,7 @@ async fn me_06_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
 }
 
 #[tokio::test]
-async fn me_07_a_new_pin_goes_out_in_a_new_letter_and_the_old_one_is_dead() {
+async fn me_07_a_new_pin_is_mailed_in_a_new_letter_and_the_old_one_stops_working() {
     let world = World::new().await;
     let maria = world.member().await;
     let old = pin_in(&world.last_letter().await, 6);
@@ -259,7 +259,7 @@ async fn me_07_a_letter_that_has_not_been_printed_is_withdrawn() {
         maria.post("/pin/letter", json!({})).await.expect(201);
     }
     let letters = world.letters().await;
-    assert_eq!(letters.len(), 1, "only the latest is posted");
+    assert_eq!(letters.len(), 1, "only the latest is mailed");
     maria.enters_pin(&pin_in(&letters[0], 6)).await.expect(200);
     assert_eq!(
         world.mails_to("maria@example.com").await.len(),
@@ -307,7 +307,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
         let member = world.sign_in("member", username).await;
         let status = member.get("/pin/letter").await;
         let expected = json!({
-            "status": "posted", "issued_on": "2026-11-23", "arrives_from": from, "arrives_by": by, "expires_on": "2027-01-22",
+            "status": "mailed", "issued_on": "2026-11-23", "arrives_from": from, "arrives_by": by, "expires_on": "2027-01-22",
             "advice": format!("Your letter should arrive between {from} and {by}."),
         });
         assert_eq!((status.status, status.body.clone()), (200, expected));
@@ -342,7 +342,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
             "2026-12-16T06:00:00Z",
         ),
     ] {
-        for (moment, status, is_advised) in [(before, "posted", false), (after, "overdue", true)] {
+        for (moment, status, is_advised) in [(before, "mailed", false), (after, "overdue", true)] {
             world.wait_until(moment);
             let member = world.sign_in("member", username).await;
             let response = member.get("/pin/letter").await;

@@ -14,7 +14,7 @@ fn billing_agency() -> Value {
 }
 
 #[tokio::test]
-async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_address_they_designated()
+async fn bl_03_a_four_digit_pin_is_mailed_to_the_primary_user_only_at_the_address_they_designated()
 {
     let world = World::new().await;
     // The primary user designates the address.
@@ -136,7 +136,7 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
 }
 
 #[tokio::test]
-async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_asked_for_again() {
+async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_requested_again() {
     let world = World::new().await;
     let registered = world
         .register("provider", provider())
@@ -194,7 +194,7 @@ async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_ask
 }
 
 #[tokio::test]
-async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_another() {
+async fn bl_04_a_pin_is_locked_after_its_last_attempt_and_only_the_help_desk_issues_another() {
     let world = World::new().await;
     let helen = pending(&world, provider()).await;
     let pin = pin_in(&world.last_letter().await, 4);
@@ -259,7 +259,7 @@ async fn bl_04_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
 }
 
 #[tokio::test]
-async fn bl_05_before_activation_neither_secure_information_nor_users_and_after_it_both() {
+async fn bl_05_secure_information_and_users_are_available_only_after_activation() {
     let world = World::new().await;
     let helen = pending(&world, provider()).await;
     let pin = pin_in(&world.last_letter().await, 4);
@@ -369,7 +369,7 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
     let status = helen.get("/pin/letter").await;
     assert_eq!(
         (status.text_at("/status"), status.text_at("/issued_on")),
-        ("posted", "2026-12-02")
+        ("mailed", "2026-12-02")
     );
     helen.enters_pin(&pin).await.expect(200);
     let entitlements = helen.get("/entitlements").await;

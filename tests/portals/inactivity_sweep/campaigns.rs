@@ -117,12 +117,14 @@ async fn about(world: &World, address: &str, subject: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_registers_again() {
+async fn ag_13_a_user_from_before_the_start_keeps_access_for_90_days_and_registers_again() {
     let world = dana().await;
     world.wait_until("2026-12-01T05:59:59Z");
     let (dana, begun) = begins(&world, "agent", "dana.whitfield").await;
     assert!(begun.body.get("register_again").is_none(), "{}", begun.text);
-    registers_again(&dana).await.refused(409, "not-asked");
+    registers_again(&dana)
+        .await
+        .refused(409, "no-reregistration-required");
 
     // It is required from the first day on, also in an open session, but access remains.
     world.pass(SignedDuration::from_secs(1));
@@ -308,7 +310,10 @@ async fn ag_13_new_people_register_at_any_time_after_the_start_and_once() {
     assert!(new.body.get("register_again").is_none());
     let (latoya, _) = begins(&world, "agent", "latoya.agent").await;
     is(&protected(&latoya).await, OPEN);
-    assert_eq!(registers_again(&latoya).await.problem(), "not-asked");
+    assert_eq!(
+        registers_again(&latoya).await.problem(),
+        "no-reregistration-required"
+    );
 }
 
 #[tokio::test]
@@ -351,7 +356,7 @@ async fn ag_13_staff_register_again_after_their_organization() {
 }
 
 #[tokio::test]
-async fn ag_13_people_are_told_at_the_start_and_before_the_access_and_the_campaign_end() {
+async fn ag_13_users_are_notified_at_the_start_and_before_the_end_of_access_and_campaign() {
     let world = dana().await;
     let mut reported = Vec::new();
     let passed = world.instance.pass_days(200, |day| {
@@ -375,8 +380,8 @@ async fn ag_13_people_are_told_at_the_start_and_before_the_access_and_the_campai
     );
     let mails = about(&world, DANA, "Register again").await;
     assert_eq!(mails.len(), 5);
-    insta::assert_snapshot!("ag_13_asked_at_the_start", mails[0]);
-    insta::assert_snapshot!("ag_13_asked_before_the_cutoff", mails[4]);
+    insta::assert_snapshot!("ag_13_announced_at_the_start", mails[0]);
+    insta::assert_snapshot!("ag_13_reminded_before_the_cutoff", mails[4]);
     invariants(&world).await;
 }
 
@@ -421,7 +426,7 @@ async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
     );
     let over = about(&world, DANA, "You have not registered again").await;
     assert_eq!(over.len(), 1);
-    insta::assert_snapshot!("ag_13_told_after_the_cutoff", over[0]);
+    insta::assert_snapshot!("ag_13_notified_after_the_cutoff", over[0]);
     assert_eq!(about(&world, DANA, "Register again").await.len(), 2);
     // A user who has registered again gets no more notices.
     invariants(&world).await;
@@ -441,7 +446,7 @@ async fn dana_again() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ag_13_whoever_presses_often_registers_again_once() {
+async fn ag_13_repeated_requests_register_a_user_again_once() {
     let world = dana().await;
     world.wait_until("2027-03-02T06:00:00Z");
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
@@ -469,26 +474,24 @@ async fn ag_13_registering_again_is_done_once_whatever_fails() {
         let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
         (world, dana)
     });
-    for fault in Fault::ALL {
-        for n in 0.. {
-            let (world, dana) = prepared.again().await;
-            faults.arm(n, fault);
-            let first = registers_again(dana).await;
-            let (_, suffered) = faults.disarm();
-            let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
-            assert!([200, 503].contains(&first.status), "{what}");
-            invariants(world).await;
-            let again = registers_again(dana).await;
-            assert_eq!(again.status, 200, "{what}: {}", again.text);
-            is(&protected(dana).await, OPEN);
-            assert_eq!(invariants(world).await.done("register_again"), 1, "{what}");
-            let reported = about(world, DANA, "You have registered again").await;
-            assert_eq!(reported.len(), 1, "{what}");
-            if suffered.is_none() {
-                break;
-            }
-        }
-    }
+    prepared
+        .with_every_fault(
+            faults,
+            &Fault::ALL,
+            async |_, dana| registers_again(dana).await,
+            async |world, dana, injected, first| {
+                let what = format!("{injected}: {}", first.text);
+                assert!([200, 503].contains(&first.status), "{what}");
+                invariants(world).await;
+                let again = registers_again(dana).await;
+                assert_eq!(again.status, 200, "{what}: {}", again.text);
+                is(&protected(dana).await, OPEN);
+                assert_eq!(invariants(world).await.done("register_again"), 1, "{what}");
+                let reported = about(world, DANA, "You have registered again").await;
+                assert_eq!(reported.len(), 1, "{what}");
+            },
+        )
+        .await;
 }
 
 /// The registration of another member.
@@ -618,7 +621,7 @@ async fn me_10_a_name_of_the_day_before_the_date_is_released_and_one_of_the_date
 }
 
 #[tokio::test]
-async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
+async fn me_10_a_user_whose_username_was_taken_signs_in_with_another_and_chooses_again() {
     let world = maria().await;
     let letter = world.last_letter().await;
     world.wait_until("2026-12-15T06:00:00Z");
@@ -708,7 +711,7 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
 }
 
 #[tokio::test]
-async fn me_10_who_is_first_keeps_the_name() {
+async fn me_10_the_first_user_to_choose_a_username_keeps_it() {
     let world = maria().await;
     world.wait_until("2026-12-15T06:00:00Z");
     let (maria, begun) = begins(&world, "member", "maria.alvarez").await;
@@ -767,7 +770,7 @@ async fn me_10_the_help_desk_gives_a_released_name_too() {
 }
 
 #[tokio::test]
-async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
+async fn me_10_users_are_notified_on_the_day_their_username_is_released() {
     let world = maria().await;
     world.wait_until("2026-12-15T05:59:59Z");
     assert_eq!(
@@ -810,7 +813,7 @@ async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
+async fn me_10_of_concurrent_requests_for_a_username_one_succeeds() {
     let starter = Starter::default();
     for round in 0..4 {
         let world = maria_watched(vec![starter.interceptor()]).await;
@@ -861,7 +864,8 @@ async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_anybody() {
+async fn me_10_an_owner_who_signs_in_while_the_username_is_taken_succeeds_or_reads_the_usual_refusal()
+ {
     let starter = Starter::default();
     for calls in 0..5 {
         let world = maria_watched(vec![starter.interceptor()]).await;
@@ -903,39 +907,38 @@ async fn me_10_a_released_name_is_taken_once_whatever_fails() {
         world.wait_until("2026-12-15T06:00:00Z");
         (world, ())
     });
-    for fault in Fault::ALL {
-        for n in 0.. {
-            let (world, ()) = prepared.again().await;
-            faults.arm(n, fault);
-            let first = world.on("member").registers(other("maria.alvarez")).await;
-            let (_, suffered) = faults.disarm();
-            let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
-            assert!([201, 503].contains(&first.status), "{what}");
-            invariants(world).await;
-            let again = world.on("member").registers(other("maria.alvarez")).await;
-            assert_eq!(again.status, 201, "{what}: {}", again.text);
-            let all = invariants(world).await;
-            assert_eq!(
-                (all.done("release_username"), all.done("register")),
-                (1, 2),
-                "{what}"
-            );
-            let instead = stand_in(world).await;
-            begins(world, "member", &instead).await;
-            assert_eq!(
-                about(world, "grace@kim.example", "").await.len(),
-                1,
-                "{what}"
-            );
-            if suffered.is_none() {
-                break;
-            }
-        }
-    }
+    let register = async |world: &World| {
+        let body = other("maria.alvarez");
+        world.on("member").registers(body).await
+    };
+    prepared
+        .with_every_fault(
+            faults,
+            &Fault::ALL,
+            async |world, ()| register(world).await,
+            async |world, (), injected, first| {
+                let what = format!("{injected}: {}", first.text);
+                assert!([201, 503].contains(&first.status), "{what}");
+                invariants(world).await;
+                let again = register(world).await;
+                assert_eq!(again.status, 201, "{what}: {}", again.text);
+                let all = invariants(world).await;
+                assert_eq!(
+                    (all.done("release_username"), all.done("register")),
+                    (1, 2),
+                    "{what}"
+                );
+                let instead = stand_in(world).await;
+                begins(world, "member", &instead).await;
+                let mails = about(world, "grace@kim.example", "").await;
+                assert_eq!(mails.len(), 1, "{what}");
+            },
+        )
+        .await;
 }
 
 #[test]
-fn ag_13_a_cutoff_that_is_corrected_to_an_earlier_day_is_told_in_time() {
+fn ag_13_a_cutoff_that_is_moved_to_an_earlier_day_is_announced_in_time() {
     let folder = TempDir::new().unwrap();
     let kept = kept_in(folder.path());
     let with = |portals: &TempDir| Options {

@@ -46,7 +46,7 @@ fn counts(response: &Value) -> [u64; 4] {
 const PENDING: &str = "This email address already has a pending invitation. Resend that invitation, or revoke it first.";
 
 #[tokio::test]
-async fn ux_08_each_row_of_a_file_is_invited_or_told_why_not() {
+async fn ux_08_each_row_of_a_file_is_invited_or_reported_with_its_reason() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     world
@@ -109,19 +109,19 @@ yul@blueheron.example,,,,Lind\r\n";
 
     // Sent again after a correction: already invited rows are reported, the corrected row is
     // invited.
-    let mended = file.replace("nobody", "una@blueheron.example");
-    let response = invite(&ruth, &mended).await;
+    let corrected = file.replace("nobody", "una@blueheron.example");
+    let response = invite(&ruth, &corrected).await;
     assert_eq!(counts(&response), [1, 3, 5, 0], "{response}");
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
     let token = link_token(&world.last_mail_to("una@blueheron.example").await);
     let body = World::acceptance(&token, "Una", "una@blueheron.example", "una.lind");
     world.on("group").accepts(body).await.expect(201);
-    assert_eq!(counts(&invite(&ruth, &mended).await), [0, 4, 5, 0]);
+    assert_eq!(counts(&invite(&ruth, &corrected).await), [0, 4, 5, 0]);
     assert_eq!(invariants(&world).await.done("invite"), 4);
 }
 
 #[tokio::test]
-async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
+async fn ux_08_a_file_that_cannot_be_parsed_is_refused_as_a_whole_with_instructions() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let good = "email,first_name,last_name\nsam@blueheron.example,Sam,Lind\n";

@@ -69,8 +69,8 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
 }
 
 #[tokio::test]
-async fn ag_08_the_invited_person_is_told_registers_is_approved_and_has_exactly_what_was_assigned()
-{
+async fn ag_08_an_invited_person_is_notified_registers_is_approved_and_has_exactly_what_was_assigned()
+ {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let id = world.invited(&ruth, "Sam", "user").await;
@@ -158,7 +158,7 @@ async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
 }
 
 #[tokio::test]
-async fn ag_04_only_portals_that_want_a_backup_ask_for_one() {
+async fn ag_04_only_portals_that_require_a_backup_request_one() {
     let world = World::new().await;
     for (portal, body) in everyone() {
         let wants = matches!(portal, "agent" | "group");

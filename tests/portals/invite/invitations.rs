@@ -57,7 +57,7 @@ fn dead(response: &Response) -> (u16, &str) {
 }
 
 #[tokio::test]
-async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to_what() {
+async fn ux_01_the_pending_list_and_the_page_of_the_link_show_who_is_invited_to_what() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     assert_eq!(listed(&ruth).await, json!([]));
@@ -268,7 +268,7 @@ async fn ux_01_the_last_second_of_an_invitation_still_lets_its_person_in() {
 }
 
 #[tokio::test]
-async fn ux_01_a_revoked_invitation_lets_nobody_in() {
+async fn ux_01_a_revoked_invitation_is_refused() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let token = world
@@ -310,14 +310,14 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
     );
 
     // Inviting again is a new decision, with a new link.
-    let anew = world
+    let renewed = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
     assert_eq!(
         dead(&look_up(&world, &token).await),
         (404, "invitation-not-found")
     );
-    accept(&world, &anew, "sam@blueheron.example", "sam.lind")
+    accept(&world, &renewed, "sam@blueheron.example", "sam.lind")
         .await
         .expect(201);
 }
@@ -348,7 +348,7 @@ async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
         );
         assert!(
             !refused.text.contains("sam@"),
-            "the answer doesn't tell the address: {}",
+            "the response doesn't reveal the address: {}",
             refused.text
         );
     }
@@ -437,7 +437,7 @@ async fn ux_01_an_invitation_is_usable_once() {
 }
 
 #[tokio::test]
-async fn ux_01_a_used_link_gives_no_more_guesses_at_the_password_than_signing_in_does() {
+async fn ux_01_a_used_link_allows_no_more_guesses_at_the_password_than_sign_in() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let token = world
@@ -509,7 +509,8 @@ async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
 }
 
 #[tokio::test]
-async fn se_05_an_invitation_link_is_no_oracle_for_usernames_and_hashes_nothing_for_others() {
+async fn se_05_an_invitation_link_does_not_reveal_usernames_and_hashes_nothing_for_other_accounts()
+{
     let world = World::new().await;
     let ruth = world.group_principal().await;
     ruth.post("/invitations", sam()).await.expect(201);

@@ -16,7 +16,7 @@ async fn redeem(world: &World, username: &str, code: &str) -> Response {
 }
 
 #[tokio::test]
-async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_older_is_dead() {
+async fn bl_09_an_administrator_resends_a_lost_registration_code_and_the_older_one_stops_working() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (kim, first) = world.added_by(&helen, "Kim").await;

@@ -103,7 +103,7 @@ async fn decide(by: &Person, id: &str, given: &str) -> Response {
 }
 
 #[tokio::test]
-async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswered() {
+async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_pending() {
     let practice = Practice::new().await;
     let [mona, mick] = &practice.managers;
     let [sam, tess, uma] = &practice.staff;
@@ -229,7 +229,7 @@ async fn ex_11_a_manager_whom_the_help_desk_removes_counts_as_removed() {
 }
 
 #[tokio::test]
-async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
+async fn ex_11_nobody_reviews_themselves_or_a_higher_role_and_staff_review_nobody() {
     let practice = Practice::new().await;
     let [mona, mick] = &practice.managers;
     begin(mona).await.expect(201);
@@ -266,7 +266,7 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
 }
 
 #[tokio::test]
-async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
+async fn ex_11_a_review_ends_on_its_due_date_and_the_next_requires_new_decisions() {
     let practice = Practice::new().await;
     let mona = &practice.managers[0];
     begin(mona).await.expect(201);
@@ -293,7 +293,7 @@ async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
+async fn ex_11_of_concurrent_decisions_one_counts_and_a_removed_user_stays_removed() {
     let practice = Practice::new().await;
     let [mona, mick] = &practice.managers;
     let [sam, tess, uma] = &practice.staff;
@@ -327,20 +327,24 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
 }
 
 #[tokio::test]
-async fn ex_11_an_answer_is_given_once_whatever_fails() {
+async fn ex_11_a_decision_is_recorded_once_whatever_fails() {
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = World::with(vestibule_local::Options {
+            interceptors: vec![faults.interceptor()],
+            ..options()
+        })
+        .await;
+        let practice = Practice::of(world).await;
+        begin(&practice.managers[0]).await.expect(201);
+        (practice.world, (practice.managers, practice.staff))
+    });
     for given in ["confirmed", "removed"] {
         for fault in Fault::ALL {
-            let faults = FaultInjector::default();
-            let world = World::with(vestibule_local::Options {
-                interceptors: vec![faults.interceptor()],
-                ..options()
-            })
-            .await;
-            let practice = Practice::of(world).await;
-            let mona = &practice.managers[0];
-            begin(mona).await.expect(201);
+            let (world, (managers, staff)) = prepared.again().await;
+            let mona = &managers[0];
             // The calls read the session, read the target, write, and read the result.
-            for (n, id) in practice.staff.iter().enumerate() {
+            for (n, id) in staff.iter().enumerate() {
                 faults.arm(n, fault);
                 let first = decide(mona, id, given).await;
                 let (_, suffered) = faults.disarm();
@@ -353,7 +357,7 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
                     "{what}"
                 );
             }
-            let all = invariants(&practice.world).await;
+            let all = invariants(world).await;
             let action = match given {
                 "confirmed" => "confirm_access",
                 _ => "remove_user",
@@ -410,7 +414,7 @@ async fn asked() -> Practice {
 }
 
 #[tokio::test]
-async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked() {
+async fn ex_11_a_review_starts_on_its_day_and_every_manager_is_notified() {
     let practice = Practice::new().await;
     let world = &practice.world;
     // 180 days after registration, and not a second before.
@@ -445,7 +449,7 @@ async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked()
 }
 
 #[tokio::test]
-async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
+async fn ex_11_incomplete_reviews_are_followed_up_before_and_after_their_due_date() {
     let practice = asked().await;
     let world = &practice.world;
     // Two and a half weeks before the due date, sam is confirmed and uma removed.
@@ -508,7 +512,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
 }
 
 #[tokio::test]
-async fn ex_11_a_review_that_is_never_answered_is_asked_again_by_the_next() {
+async fn ex_11_a_review_that_is_never_completed_is_repeated_by_the_next() {
     let practice = asked().await;
     let world = &practice.world;
     let days = tick_days(world, 200).await;
@@ -524,7 +528,7 @@ async fn ex_11_a_review_that_is_never_answered_is_asked_again_by_the_next() {
 }
 
 #[tokio::test]
-async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
+async fn ex_11_a_week_without_a_run_results_in_one_correct_email() {
     let practice = asked().await;
     let world = &practice.world;
     // The run is late by a week, and two reminders are missed.
@@ -554,7 +558,7 @@ async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
 }
 
 #[tokio::test]
-async fn ex_11_a_review_begun_by_hand_is_chased_and_puts_off_the_next() {
+async fn ex_11_a_review_started_by_a_manager_is_followed_up_and_postpones_the_next() {
     let practice = Practice::new().await;
     let world = &practice.world;
     begin(&practice.managers[0]).await.expect(201);
@@ -570,7 +574,7 @@ async fn ex_11_a_review_begun_by_hand_is_chased_and_puts_off_the_next() {
 }
 
 #[tokio::test]
-async fn ex_11_who_works_alone_is_asked_nothing() {
+async fn ex_11_a_manager_without_staff_has_nothing_to_review() {
     let world = World::new().await;
     world.register("practice", dental()).await;
     assert_eq!(tick_days(&world, 400).await, []);
@@ -584,7 +588,7 @@ async fn ex_11_who_works_alone_is_asked_nothing() {
 }
 
 #[tokio::test]
-async fn ex_11_a_portal_without_reviews_begins_none() {
+async fn ex_11_a_portal_without_reviews_starts_none() {
     let portals = portals_with(
         "practice",
         &[(
@@ -641,7 +645,7 @@ async fn ex_11_organizations_from_before_the_policy_are_found_by_a_reindex() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ex_11_two_runs_and_a_manager_at_once_begin_one_review() {
+async fn ex_11_two_concurrent_runs_and_a_manager_start_one_review() {
     for _ in 0..3 {
         let practice = Practice::new().await;
         let world = &practice.world;
@@ -699,29 +703,25 @@ async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
             world.wait_until(day);
             (world, ())
         });
-        for fault in Fault::ALL {
-            for n in 0.. {
-                let (world, ()) = prepared.again().await;
-                faults.arm(n, fault);
-                world.instance.sweep(&Run::now(world.now())).await;
-                let (calls, suffered) = faults.disarm();
-                invariants(world).await;
-                tick(world).await;
-                tick(world).await;
-                let all = invariants(world).await;
-                let what = format!("{fault:?} of call {n}, {suffered:?}");
-                assert_eq!(all.done("start_access_review"), 1, "{what}");
-                assert_eq!(all.pending("mail"), 0, "{what}");
-                for address in [MONA, OMAR] {
-                    let reported = mails_about_reviews(world, address).await.len();
-                    assert_eq!(reported, mails, "{what}");
-                }
-                if suffered.is_none() {
-                    assert_eq!(n, calls);
-                    break;
-                }
-            }
-        }
+        prepared
+            .with_every_fault(
+                faults,
+                &Fault::ALL,
+                async |world, ()| world.instance.sweep(&Run::now(world.now())).await,
+                async |world, (), injected, _| {
+                    invariants(world).await;
+                    tick(world).await;
+                    tick(world).await;
+                    let all = invariants(world).await;
+                    assert_eq!(all.done("start_access_review"), 1, "{injected}");
+                    assert_eq!(all.pending("mail"), 0, "{injected}");
+                    for address in [MONA, OMAR] {
+                        let reported = mails_about_reviews(world, address).await.len();
+                        assert_eq!(reported, mails, "{injected}");
+                    }
+                },
+            )
+            .await;
     }
 }
 

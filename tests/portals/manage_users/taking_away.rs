@@ -77,7 +77,8 @@ async fn sweep(world: &World) {
 }
 
 #[tokio::test]
-async fn se_07_who_cannot_delete_or_disable_users_cannot_end_or_reduce_their_access() {
+async fn se_07_an_administrator_who_cannot_delete_or_disable_a_user_cannot_end_or_reduce_their_access()
+ {
     let employer = Employer::of(World::new().await).await;
     let (alma, _) = employer.joins("Alma", "alternative_administrator").await;
     let (sam, id) = employer.joins("Sam", "user").await;

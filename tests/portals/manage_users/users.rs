@@ -46,7 +46,7 @@ async fn ag_09_an_administrator_finds_a_user_by_username_and_deletes_them_at_onc
 }
 
 #[tokio::test]
-async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_anew() {
+async fn ag_10_a_deleted_user_returns_only_by_a_principals_invitation_and_a_new_registration() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let tess = world.staff(&ruth, "Tess", "administrator").await;
@@ -72,8 +72,8 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
     // They register again as a new user.
     let token = link_token(&world.last_mail_to("Sam@blueheron.example").await);
     let acceptance = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
-    let anew = world.on("group").accepts(acceptance).await.expect(201);
-    assert_ne!(anew.text_at("/user_id"), id);
+    let renewed = world.on("group").accepts(acceptance).await.expect(201);
+    assert_ne!(renewed.text_at("/user_id"), id);
     let (sam, signed_in) = world.on("group").sign_in("sam.lind", PASSWORD).await;
     signed_in.has("/next_step", "await_approval");
     sam.get("/entitlements").await.expect(403);
@@ -177,7 +177,7 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
 }
 
 #[tokio::test]
-async fn ba_06_a_disabled_user_reads_why_and_is_reinstated_by_an_administrator() {
+async fn ba_06_a_disabled_user_sees_the_reason_and_is_reinstated_by_an_administrator() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
@@ -341,7 +341,7 @@ async fn parts(by: &Person, path: &str) -> (Vec<Response>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_it_up() {
+async fn ba_09_a_list_too_long_for_one_response_is_downloaded_in_parts() {
     let world = World::new().await;
     let verification = json!({ "group_number": "GR20001", "tax_id_last4": "4567" });
     let dana = first_and_invited(&world, "employer", verification, ("Sam", "Lind")).await;

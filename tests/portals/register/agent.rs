@@ -33,7 +33,7 @@ fn proving(body: &Value, facts: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_administrator() {
+async fn ag_03_the_first_person_attests_to_signing_authority_and_is_principal_and_administrator() {
     let world = World::new().await;
     for (portal, body, _) in principals() {
         // A person who doesn't attest signing authority can't register an organization.
@@ -78,7 +78,7 @@ async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_a
 }
 
 #[tokio::test]
-async fn ag_03_a_second_person_does_not_become_principal_and_reads_what_nobody_known_reads() {
+async fn ag_03_a_second_person_does_not_become_principal_and_gets_the_response_for_unknown_data() {
     let world = World::new().await;
     for (portal, body, [number, _]) in principals() {
         let unknown = world
@@ -182,7 +182,8 @@ async fn ag_05_every_administrator_invites_other_staff_and_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_with_the_help_desk() {
+async fn ag_06_data_that_matches_no_record_is_refused_without_the_wrong_field_and_with_the_help_desk()
+ {
     let world = World::new().await;
     for (portal, body, [number, fact]) in principals() {
         let other_number = if portal == "agent" {
@@ -250,7 +251,7 @@ async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_wit
 }
 
 #[tokio::test]
-async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else() {
+async fn ag_07_verification_requires_the_number_and_the_last_four_digits_and_nothing_else() {
     let world = World::new().await;
     for (portal, body, fields) in principals() {
         let described = world.on(portal).get("").await;
@@ -415,7 +416,7 @@ async fn ag_11_without_the_current_agreement_an_agent_registers_and_sees_nothing
 }
 
 #[tokio::test]
-async fn ag_11_what_the_plan_no_longer_has_on_file_closes_the_door_again() {
+async fn ag_11_an_agreement_that_is_no_longer_on_file_ends_full_access() {
     let world = World::new().await;
     let who = luis();
     agreements_on_file(&world, &who, "producer_agreement=2026-01").await;

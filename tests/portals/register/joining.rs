@@ -63,12 +63,12 @@ async fn se_08_everyone_who_manages_an_organization_is_notified_when_a_person_jo
         .register("practice", with(manager(), "/verification", other))
         .await;
     let pat = world.sign_in("practice", "pat.novak").await;
-    let further = json!({
+    let additional = json!({
         "registration_type": "office_manager",
         "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
         "accepted_agreements": office_manager_terms(),
     });
-    pat.post("/me/organizations", further).await.expect(201);
+    pat.post("/me/organizations", additional).await.expect(201);
     let subjects = subjects_to(&world, "hana@lakeside.example").await;
     assert!(subjects.contains(&joined), "{subjects:?}");
 }

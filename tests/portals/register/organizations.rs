@@ -39,7 +39,7 @@ fn accepted_agreements(registration_type: &str) -> Value {
 }
 
 /// A request to register an additional provider with an existing account.
-fn further(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
+fn additional(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
     json!({
         "registration_type": registration_type, "verification": { "provider_id": provider_id, "tax_id": tax_id },
         "attests_signing_authority": true, "accepted_agreements": accepted_agreements(registration_type),
@@ -81,7 +81,7 @@ fn both() -> BTreeSet<(String, String)> {
 }
 
 #[tokio::test]
-async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organization() {
+async fn ex_03_a_provider_and_its_office_manager_register_one_organization() {
     for (first, second) in [(manager(), physician()), (physician(), manager())] {
         let world = World::new().await;
         for body in [&first, &second] {
@@ -124,7 +124,7 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ex_03_two_ways_at_once_make_one_organization() {
+async fn ex_03_two_concurrent_registration_types_create_one_organization() {
     for _ in 0..5 {
         let world = World::new().await;
         let (manager, physician) = (manager(), physician());
@@ -201,7 +201,7 @@ async fn step(client: &Person) -> String {
 async fn mona_of_two(world: &World) -> Person {
     world.on("practice").registers(&manager()).await.expect(201);
     let mona = world.sign_in("practice", "mona.office").await;
-    let body = further("dental_office_manager", "PV30002", "004567890");
+    let body = additional("dental_office_manager", "PV30002", "004567890");
     attach(&mona, &body).await.expect(201);
     mona
 }
@@ -239,7 +239,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
         response.text
     );
     let mail = world.last_mail_to("helen@lakeside.example").await;
-    insta::assert_snapshot!("bl_01_further_organization", shown(&mail, &[]));
+    insta::assert_snapshot!("bl_01_additional_organization", shown(&mail, &[]));
     // The letter goes to the address of this registration. The session continues unchanged.
     let letter = world.last_letter().await;
     assert!(letter.contains("9 Ferry Road"), "{letter}");
@@ -323,7 +323,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
 }
 
 #[tokio::test]
-async fn bl_01_signing_power_is_stated_for_each_organization() {
+async fn bl_01_signing_authority_is_attested_for_each_organization() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let body = json!({ "registration_type": "group", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" } });
@@ -435,7 +435,7 @@ async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_wa
 }
 
 #[tokio::test]
-async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
+async fn ux_09_an_additional_registration_reveals_no_more_than_a_first_one() {
     let world = World::new().await;
     for body in [manager(), dental()] {
         world.on("practice").registers(&body).await.expect(201);
@@ -454,7 +454,7 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
             "003456789",
         ),
     ] {
-        let refused = attach(&mona, &further(registration_type, number, tax_id)).await;
+        let refused = attach(&mona, &additional(registration_type, number, tax_id)).await;
         assert_eq!(
             (refused.status, &refused.body),
             (403, &first.body),
@@ -462,19 +462,19 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
         );
     }
     // A matching record that isn't eligible gets the same message as at a first registration.
-    attach(&mona, &further("medical", "PV30004", "006789012"))
+    attach(&mona, &additional("medical", "PV30004", "006789012"))
         .await
         .refused(403, "not-open");
     // Attempts are counted together with those of registrations; a correct one comes too late.
     for n in 0..5 {
-        let guess = further("dental_office_manager", "PV30003", &format!("00567890{n}"));
+        let guess = additional("dental_office_manager", "PV30003", &format!("00567890{n}"));
         attach(
             &mona,
             &with(guess, "/verification/tax_id", format!("10567890{n}")),
         )
         .await;
     }
-    let right = further("dental_office_manager", "PV30003", "005678901");
+    let right = additional("dental_office_manager", "PV30003", "005678901");
     attach(&mona, &right)
         .await
         .refused(429, "too-many-attempts");
@@ -524,7 +524,7 @@ async fn ex_13_an_office_manager_registers_once_and_attaches_the_other_providers
 }
 
 #[tokio::test]
-async fn ux_04_who_is_removed_from_the_organization_worked_for_has_to_choose_another() {
+async fn ux_04_a_user_removed_from_the_chosen_organization_has_to_choose_another() {
     let world = World::new().await;
     let mona = mona_of_two(&world).await;
     let riverbend = organization_id(&mona, "Riverbend Dental").await;
@@ -572,14 +572,14 @@ async fn bl_01_choosing_while_being_removed_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bl_01_one_record_is_attached_once_however_many_ask_at_once() {
+async fn bl_01_one_record_is_added_once_by_concurrent_requests() {
     let world = World::new().await;
     world.on("practice").registers(&manager()).await.expect(201);
     let other = person("office_manager", "PV30006", "008901234", "nina.office");
     world.on("practice").registers(&other).await.expect(201);
     let mona = world.sign_in("practice", "mona.office").await;
     let nina = world.sign_in("practice", "nina.office").await;
-    let body = further("dental_office_manager", "PV30002", "004567890");
+    let body = additional("dental_office_manager", "PV30002", "004567890");
     // Twice by one user, and by another: one of them gets it, and repeated requests get the same
     // response.
     let answers = join_all([&mona, &mona, &nina].map(|who| attach(who, &body))).await;
@@ -599,7 +599,7 @@ async fn bl_01_one_record_is_attached_once_however_many_ask_at_once() {
 }
 
 #[tokio::test]
-async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
+async fn bl_01_an_invitation_is_accepted_with_an_existing_login() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let second = with(
@@ -666,7 +666,7 @@ async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
 }
 
 #[tokio::test]
-async fn ag_02_an_expired_password_registers_nothing_further() {
+async fn ag_02_a_user_with_an_expired_password_registers_no_additional_organization() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     world.pass_days(91);
@@ -768,7 +768,7 @@ async fn ex_10_an_individual_practitioner_manages_their_own_staff() {
 }
 
 #[tokio::test]
-async fn ex_14_a_user_finds_out_who_manages_their_access() {
+async fn ex_14_a_user_sees_who_manages_their_access() {
     let world = World::new().await;
     for body in [manager(), physician()] {
         world.on("practice").registers(&body).await.expect(201);
@@ -901,7 +901,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
 
     // For another provider it has to be accepted again.
     let body = with(
-        further("dental_office_manager", "PV30002", "004567890"),
+        additional("dental_office_manager", "PV30002", "004567890"),
         "/accepted_agreements",
         json!({}),
     );

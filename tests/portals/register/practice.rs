@@ -185,7 +185,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         );
     }
 
-    // A person who has verified their identity is told where to go instead.
+    // The response to a person with a valid verification names the place to go instead.
     let medical = "Only medical providers that participate in our network can register here. If you don't participate, please call Customer Care at (312) 555-0150.";
     let manager = "This provider doesn't participate in our network. For a dental provider, please register as office manager of a dental practice; otherwise, call Customer Care at (312) 555-0150.";
     let dentists = "Only dental providers can register here. Medical providers, please register as a medical group, facility or individual practice.";

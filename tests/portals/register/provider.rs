@@ -97,7 +97,7 @@ async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after(
 }
 
 #[tokio::test]
-async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page() {
+async fn bl_08_an_added_user_receives_a_code_by_email_and_enters_it_on_the_home_page() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let added = helen
@@ -229,7 +229,8 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
 }
 
 #[tokio::test]
-async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
+async fn bl_08_a_code_is_locked_after_its_last_attempt_and_unknown_usernames_get_the_same_response()
+{
     let world = World::new().await;
     let (helen, primary) = world.provider().await;
     let (sam, of_sam) = world.added_by(&helen, "Sam").await;
@@ -291,7 +292,7 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
 }
 
 #[tokio::test]
-async fn bl_08_entering_a_code_is_no_way_to_guess_the_password_of_who_has_entered_theirs() {
+async fn bl_08_entering_a_code_does_not_help_to_guess_the_password_of_a_registered_user() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (sam, code) = world.added_by(&helen, "Sam").await;
@@ -359,7 +360,7 @@ async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
 }
 
 #[tokio::test]
-async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
+async fn bl_16_the_system_generates_the_username_and_nobody_chooses_one() {
     let world = World::new().await;
     let made = "is assigned automatically on this portal";
     let refused = world
@@ -609,7 +610,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
 }
 
 #[tokio::test]
-async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
+async fn bl_17_a_user_who_cannot_manage_users_learns_nothing_from_ids() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (username, code) = world.added_by(&helen, "Sam").await;

@@ -184,7 +184,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let body = json!({ "email": "pat@other.example", "password": PASSWORD });
     pat.put("/me/email", &body).await.expect(202);
     let cancellation = link_token(&world.last_mail_to("pat@cedar.example").await);
-    let further = json!({
+    let additional = json!({
         "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" }, "attests_signing_authority": true,
         "postal_address": provider()["postal_address"], "accepted_agreements": {},
     });
@@ -323,7 +323,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             json!({ "username": "ruth.okafor", "password": PASSWORD, "token_delivery": "body", "device": "A".repeat(43) }),
             &["username"],
         ),
-        post(&helen, "/me/organizations", further),
+        post(&helen, "/me/organizations", additional),
         one(
             Method::POST,
             &ruth_at_work,
@@ -904,13 +904,19 @@ async fn all_still_right(endpoints: &[Endpoint]) {
     }
 }
 
+const INVISIBLE: [&str; 7] = [
+    "\u{202e}", "\u{2066}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{ad}", "\u{2028}",
+];
+
 #[tokio::test]
 async fn unusual_texts_are_rejected_with_the_name_of_the_field() {
     let world = world_in_campaigns().await;
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let endpoints = endpoints(&world).await;
+    let mut invisible = INVISIBLE.into_iter().cycle();
     for endpoint in &endpoints {
         let route = format!("{} {}", endpoint.method, endpoint.route);
+        let mut is_first = true;
         for field in fields_of(&document, endpoint) {
             let Some(text) = endpoint
                 .body
@@ -935,7 +941,6 @@ async fn unusual_texts_are_rejected_with_the_name_of_the_field() {
                 ("with DEL", amid("\u{7f}")),
                 ("very long", "x".repeat(60_000)),
                 ("very long in wide letters", "\u{1f512}".repeat(15_000)),
-                ("too long for a body", "x".repeat(100_000)),
             ];
             // Passwords can contain any character of a keyboard, and feedback is free text.
             if is_password {
@@ -943,12 +948,14 @@ async fn unusual_texts_are_rejected_with_the_name_of_the_field() {
             } else if route.ends_with("/feedback") {
                 texts.remove(3);
             } else {
-                for c in [
-                    "\u{202e}", "\u{2066}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{ad}",
-                    "\u{2028}",
-                ] {
+                // A test in the domain shows that texts of every kind refuse all of them. Here, each field gets two.
+                for c in invisible.by_ref().take(2) {
                     texts.push(("with an invisible character", amid(c)));
                 }
+            }
+            // The size of a body is limited before its fields are read.
+            if std::mem::take(&mut is_first) {
+                texts.push(("too long for a body", "x".repeat(100_000)));
             }
             for (how, text) in texts {
                 let what = format!("{route}: {} {how}", field.name);
@@ -980,7 +987,10 @@ async fn unusual_texts_are_rejected_with_the_name_of_the_field() {
 async fn a_body_that_is_not_a_json_object_is_rejected() {
     let world = world_in_campaigns().await;
     let endpoints = endpoints(&world).await;
-    for endpoint in &endpoints {
+    for (n, endpoint) in endpoints.iter().enumerate() {
+        // All endpoints share two extractors, so every fourth endpoint gets all bodies and the others a few of each
+        // kind, which show that they use them.
+        let is_whole = n % 4 == 0;
         let right = endpoint.body.to_string();
         let json = Some("application/json");
         let refused = async |how: &str,
@@ -1021,7 +1031,8 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
             ),
             ("NaN", "NaN".to_owned()),
         ] {
-            if text != right {
+            let is_tried = is_whole || ["nothing", "no JSON", "cut off"].contains(&how);
+            if is_tried && text != right {
                 refused(how, json, text.into(), 400, "(body)").await;
             }
         }
@@ -1031,14 +1042,10 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
             bytes.splice(at..at, [0xff, 0xc0, 0x80]);
             refused("no UTF-8", json, bytes, 400, "(body)").await;
         }
-        refused(
-            "a byte order mark and UTF-16",
-            json,
-            right.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-            400,
-            "(body)",
-        )
-        .await;
+        if is_whole {
+            let body = right.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            refused("a byte order mark and UTF-16", json, body, 400, "(body)").await;
+        }
 
         for (how, text) in [
             ("an array", "[]"),
@@ -1047,6 +1054,9 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
             ("null", "null"),
             ("true", "true"),
         ] {
+            if !is_whole && !["an array", "null"].contains(&how) {
+                continue;
+            }
             let what = format!("{} {}: {how}", endpoint.method, endpoint.route);
             let reported = endpoint.send_text(json, text).await;
             problem(&reported, &what);
@@ -1093,6 +1103,9 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
             Some("application/json5; charset=utf-8"),
             Some("multipart/form-data; boundary=x"),
         ] {
+            if !is_whole && ![None, Some("text/plain")].contains(&content_type) {
+                continue;
+            }
             refused(
                 &format!("as {content_type:?}"),
                 content_type,
@@ -1188,10 +1201,10 @@ async fn query_parameters_are_validated() {
         .text_at("/items/0/id")
         .to_owned();
     let of_invitations = data_encoding::BASE64URL_NOPAD.encode(format!("I#{id}").as_bytes());
-    let further = ruth
+    let additional = ruth
         .get(&format!("/invitations?cursor={of_invitations}"))
         .await;
-    assert_eq!((further.status, further.items().len()), (200, 2));
+    assert_eq!((additional.status, additional.items().len()), (200, 2));
 
     let huge = "A".repeat(5_000);
     let odd = data_encoding::BASE64URL_NOPAD.encode(b"M#\xff\xfe");

@@ -322,3 +322,17 @@ async fn every_response_keeps_browsers_on_https() {
         assert_eq!(policy, "max-age=63072000; includeSubDomains");
     }
 }
+
+#[tokio::test]
+async fn a_browser_repeats_preflights_only_every_two_hours() {
+    let world = World::new().await;
+    let asked = [
+        ("origin", PORTAL),
+        ("access-control-request-method", "POST"),
+    ];
+    let to = (&Method::OPTIONS, "/sessions");
+    let response = send(&world.on("group"), to, &asked, None).await;
+    let header = |name: &str| response.headers[name].to_str().unwrap();
+    assert_eq!(header("access-control-allow-origin"), PORTAL);
+    assert_eq!(header("access-control-max-age"), "7200");
+}

@@ -455,20 +455,24 @@ async fn organizations(bill: &mut Bill) {
     );
     bill.world.register("practice", body).await;
     let mona_office = bill.world.sign_in("practice", "mona.office").await;
-    let further = mona("PV30002", "004567890");
+    let additional = mona("PV30002", "004567890");
     for (flow, body, expected) in [
         (
-            "a further organization: an unknown number",
+            "an additional organization: an unknown number",
             mona("PV39999", "004567890"),
             403,
         ),
         (
-            "a further organization: a wrong fact",
+            "an additional organization: a wrong fact",
             mona("PV30002", "004567899"),
             403,
         ),
-        ("a further organization", further.clone(), 201),
-        ("a further organization: the same again", further, 201),
+        ("an additional organization", additional.clone(), 201),
+        (
+            "an additional organization: the same again",
+            additional,
+            201,
+        ),
     ] {
         bill.post(flow, &mona_office, "/me/organizations", body, expected)
             .await;

@@ -560,7 +560,7 @@ async fn an_invalid_policy_makes_only_its_portal_unavailable() {
     let right = Arc::clone(&world.instance.app.portals);
     let wrong = Arc::new(portals::open(folder.path()).unwrap());
     world.instance.app.portals = Arc::clone(&wrong);
-    world.instance.courier.portals = Arc::clone(&wrong);
+    world.instance.mailer.portals = Arc::clone(&wrong);
     world.instance.printer.portals = wrong;
 
     let base = serve_at_free_port(world.instance.router()).await.unwrap();
@@ -586,7 +586,7 @@ async fn an_invalid_policy_makes_only_its_portal_unavailable() {
     assert_eq!(world.instance.inbox.to("maria@example.com").len(), 0);
 
     world.instance.app.portals = Arc::clone(&right);
-    world.instance.courier.portals = Arc::clone(&right);
+    world.instance.mailer.portals = Arc::clone(&right);
     world.instance.printer.portals = right;
     world.pass_days(1);
     assert_eq!(world.instance.schedule().await.unwrap().summary.failed, 0);

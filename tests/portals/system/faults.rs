@@ -1,5 +1,5 @@
-//! What breaks on the way: every call to DynamoDB of every journey fails once in every way, SES is
-//! down, events come twice, couriers and printers die. Nothing is lost, nothing doubled.
+//! Faults: every call to DynamoDB of every journey fails once in every way, SES is
+//! down, events are repeated, senders and printers are interrupted. Nothing is lost or duplicated.
 
 use std::pin::Pin;
 
@@ -11,7 +11,7 @@ use vestibule_domain::values::ids::MessageId;
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_store::outbox::{Ending, MailClaim};
 use vestibule_tests::client::{Person, Response};
-use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_tests::fault_injection::{Fault, FaultInjector, Injected};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider};
 use vestibule_tests::{Prepared, World, code_in, link_token, options, pin_in};
@@ -25,7 +25,7 @@ struct Journey {
 
 type Later<'w, T> = Pin<Box<dyn Future<Output = T> + 'w>>;
 
-/// A system without records whose calls can be meddled with.
+/// A system without records whose calls can be made to fail.
 async fn watched(faults: &FaultInjector) -> World {
     World::empty(vestibule_local::Options {
         interceptors: vec![faults.interceptor()],
@@ -48,52 +48,39 @@ async fn whatever_fails(
         let journey = prepare(&world).await;
         (world, journey)
     });
-    for fault in Fault::ALL {
-        for n in 0.. {
-            let (world, journey) = prepared.again().await;
-            let run = async || journey.by.post(&journey.path, journey.body.clone()).await;
-
-            faults.arm(n, fault);
-            let response = run().await;
-            let (calls, suffered) = faults.disarm();
-            let what = format!(
-                "{fault:?} of call {n}, {suffered:?}: {} {}",
-                response.status, response.text
-            );
-            let done = (200..300).contains(&response.status);
-            match (fault, suffered) {
-                (Fault::Unsent | Fault::AnswerLost, Some(_)) => {
-                    assert_eq!(
-                        (response.status, response.problem()),
-                        (503, "unavailable"),
-                        "{what}"
-                    );
+    let run = async |journey: &Journey| journey.by.post(&journey.path, journey.body.clone()).await;
+    prepared
+        .with_every_fault(
+            faults,
+            &Fault::ALL,
+            async |_, journey| run(journey).await,
+            async |world, journey, injected, response| {
+                let what = format!("{injected}: {} {}", response.status, response.text);
+                let is_done = (200..300).contains(&response.status);
+                if injected.failed() {
+                    let refused = (response.status, response.problem());
+                    assert_eq!(refused, (503, "unavailable"), "{what}");
                     assert!(response.headers.contains_key("retry-after"), "{what}");
+                } else {
+                    // Callers do not notice what the SDK or the store can retry.
+                    assert!(is_done, "{what}");
                 }
-                // Callers do not notice what the SDK or the store can retry.
-                (Fault::Repeated | Fault::Collides, _) | (_, None) => assert!(done, "{what}"),
-            }
-            invariants(world).await;
-            let again = if suffered.is_some() {
-                run().await
-            } else {
-                response
-            };
-            assert!(
-                (200..300).contains(&again.status),
-                "again after {what}: {} {}",
-                again.status,
-                again.text
-            );
-            invariants(world).await;
-            finished(world, again).await;
-            // When nothing was left to suffer, every call has had its turn.
-            if suffered.is_none() {
-                assert_eq!(n, calls);
-                break;
-            }
-        }
-    }
+                invariants(world).await;
+                let again = match injected.operation {
+                    Some(_) => run(journey).await,
+                    None => response,
+                };
+                assert!(
+                    (200..300).contains(&again.status),
+                    "again after {what}: {} {}",
+                    again.status,
+                    again.text
+                );
+                invariants(world).await;
+                finished(world, again).await;
+            },
+        )
+        .await;
 }
 
 /// Counts the emails by subject that an address has received.
@@ -231,7 +218,7 @@ PV30001,Lakeside Family Medicine,003456789,medical_group,yes,,77 Willowmere Driv
 PV30002,Riverbend Dental,004567890,dental,yes,,310 Ferrystone Street,Joliet,IL,60432,US";
 
 #[tokio::test]
-async fn a_further_organization_is_registered_whatever_fails() {
+async fn an_additional_organization_is_registered_whatever_fails() {
     whatever_fails(
         RecordKind::Provider,
         PROVIDERS,
@@ -293,7 +280,7 @@ async fn an_invitation_is_accepted_whatever_fails() {
         |world, _| {
             Box::pin(async {
                 signs_in(world, "group", "sam.lind").await;
-                // The invitation and the welcome; the inviter's welcome, the wish for a backup, and the news.
+                // The invitation and the welcome; the inviter's welcome, the request for a backup, and the notice.
                 assert_eq!(subjects(world, "sam@blueheron.example").await.len(), 2);
                 assert_eq!(subjects(world, "ruth@blueheron.example").await.len(), 3);
                 let all = Contents::of(world).await;
@@ -338,7 +325,7 @@ async fn a_pin_is_entered_whatever_fails() {
 }
 
 #[tokio::test]
-async fn a_pin_is_issued_anew_whatever_fails() {
+async fn a_pin_is_reissued_whatever_fails() {
     whatever_fails(
         RecordKind::Member,
         MEMBER,
@@ -404,7 +391,7 @@ async fn a_registration_code_is_redeemed_whatever_fails() {
 }
 
 #[tokio::test]
-async fn somebody_signs_in_whatever_fails() {
+async fn a_user_signs_in_whatever_fails() {
     whatever_fails(
         RecordKind::Group,
         GROUP,
@@ -433,7 +420,7 @@ async fn somebody_signs_in_whatever_fails() {
 }
 
 #[tokio::test]
-async fn somebody_is_invited_whatever_fails() {
+async fn a_person_is_invited_whatever_fails() {
     let faults = &FaultInjector::default();
     let mut prepared = Prepared::new(async || {
         let world = watched(faults).await;
@@ -441,38 +428,37 @@ async fn somebody_is_invited_whatever_fails() {
         let ruth = world.group_principal().await;
         (world, ruth)
     });
-    for fault in Fault::ALL {
-        for n in 0.. {
-            let (world, ruth) = prepared.again().await;
-            let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" });
-            faults.arm(n, fault);
-            let first = ruth.post("/invitations", &body).await;
-            let (calls, _) = faults.disarm();
-            if first.status != 201 {
-                assert_eq!(first.status, 503, "{}", first.text);
-                let again = ruth.post("/invitations", body).await;
-                // Where only the answer was lost, the invitation is on its way already.
-                assert!(
-                    again.status == 201 || again.problem() == "already-invited",
-                    "{}",
-                    again.text
-                );
-            }
-            let mails = world.mails_to("sam@blueheron.example").await;
-            assert_eq!(mails.len(), 1, "{fault:?} of call {n}");
-            let accepted = World::acceptance(
-                &link_token(&mails[0]),
-                "Sam",
-                "sam@blueheron.example",
-                "sam.lind",
-            );
-            world.on("group").accepts(accepted).await.expect(201);
-            invariants(world).await;
-            if n == calls {
-                break;
-            }
-        }
-    }
+    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" });
+    prepared
+        .with_every_fault(
+            faults,
+            &Fault::ALL,
+            async |_, ruth| ruth.post("/invitations", &body).await,
+            async |world, ruth, injected, first| {
+                if first.status != 201 {
+                    assert_eq!(first.status, 503, "{}", first.text);
+                    let again = ruth.post("/invitations", &body).await;
+                    // If only the response was lost, the invitation was sent.
+                    assert!(
+                        again.status == 201 || again.problem() == "already-invited",
+                        "{}",
+                        again.text
+                    );
+                }
+                accepts_the_only_invitation(world, injected).await;
+            },
+        )
+        .await;
+}
+
+/// Accepts Sam's invitation, which was sent once.
+pub(super) async fn accepts_the_only_invitation(world: &World, injected: Injected) {
+    let mails = world.mails_to("sam@blueheron.example").await;
+    assert_eq!(mails.len(), 1, "{injected}");
+    let token = link_token(&mails[0]);
+    let accepted = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
+    world.on("group").accepts(accepted).await.expect(201);
+    invariants(world).await;
 }
 
 /// The path of an administrator's act on a user found by the beginning of a name.
@@ -518,7 +504,7 @@ async fn only_the_last_code_works(world: &World, address: &str) {
 }
 
 #[tokio::test]
-async fn a_registration_code_is_sent_again_whatever_fails() {
+async fn a_registration_code_is_resent_whatever_fails() {
     whatever_fails(
         RecordKind::Provider,
         PROVIDER,
@@ -539,7 +525,7 @@ async fn a_registration_code_is_sent_again_whatever_fails() {
 }
 
 #[tokio::test]
-async fn a_registration_code_is_sent_again_by_the_help_desk_whatever_fails() {
+async fn a_registration_code_is_resent_by_the_help_desk_whatever_fails() {
     whatever_fails(
         RecordKind::Provider,
         PROVIDER,
@@ -561,7 +547,7 @@ async fn a_registration_code_is_sent_again_by_the_help_desk_whatever_fails() {
 }
 
 #[tokio::test]
-async fn a_pin_is_issued_anew_by_the_help_desk_whatever_fails() {
+async fn a_pin_is_reissued_by_the_help_desk_whatever_fails() {
     whatever_fails(
         RecordKind::Member,
         MEMBER,
@@ -585,7 +571,7 @@ async fn a_pin_is_issued_anew_by_the_help_desk_whatever_fails() {
                     let entered = maria.enters_pin(&pin).await;
                     entered.status
                 };
-                // The latest opens; the first was posted before and doesn't.
+                // The latest PIN works; the first, mailed before, doesn't.
                 let opened = [enter(pins.remove(0)).await, enter(pins.remove(0)).await];
                 let once = opened.iter().filter(|s| **s == 200).count();
                 assert!(once >= 1, "{opened:?}");
@@ -646,7 +632,7 @@ async fn a_reset_link_is_sent_to_a_user_whatever_fails() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_sent_again_by_the_help_desk_whatever_fails() {
+async fn an_invitation_is_resent_by_the_help_desk_whatever_fails() {
     whatever_fails(
         RecordKind::Group,
         GROUP,
@@ -703,67 +689,60 @@ async fn a_file_whatever_fails(
         let by = administrator(&world).await;
         (world, by)
     });
-    for fault in Fault::ALL {
-        for n in 0.. {
-            let (world, by) = prepared.again().await;
-            let send = async || {
-                let request = by.request(reqwest::Method::POST, path);
-                let request = request.header("content-type", "text/csv").body(file);
-                Response::to(request).await
-            };
-            let counts = |response: &Response| {
-                ["created", "already_exists", "rejected", "retry"]
-                    .map(|c| response.body[c].as_u64())
-            };
-
-            faults.arm(n, fault);
-            let first = send().await;
-            let (_, suffered) = faults.disarm();
-            let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
-            let failed = match first.status {
-                // The session or data that every row needs could not be read, so no row was processed.
-                503 => 3,
-                200 => first.body["retry"].as_u64().unwrap(),
-                _ => panic!("{what}"),
-            };
-            match (fault, suffered) {
-                (Fault::Unsent | Fault::AnswerLost, Some(_)) => {
+    let send = async |by: &Person| {
+        let request = by.request(reqwest::Method::POST, path);
+        let request = request.header("content-type", "text/csv").body(file);
+        Response::to(request).await
+    };
+    let counts = |response: &Response| {
+        ["created", "already_exists", "rejected", "retry"].map(|c| response.body[c].as_u64())
+    };
+    prepared
+        .with_every_fault(
+            faults,
+            &Fault::ALL,
+            async |_, by| send(by).await,
+            async |world, by, injected, first| {
+                let what = format!("{injected}: {}", first.text);
+                let failed = match first.status {
+                    // The session or data that every row needs could not be read, so no row was processed.
+                    503 => 3,
+                    200 => first.body["retry"].as_u64().unwrap(),
+                    _ => panic!("{what}"),
+                };
+                if injected.failed() {
                     assert!(matches!(failed, 1 | 3), "{what}");
+                } else {
+                    assert_eq!(failed, 0, "{what}");
                 }
-                (Fault::Repeated | Fault::Collides, _) | (_, None) => {
-                    assert_eq!(failed, 0, "{what}")
+                let all = invariants(world).await;
+                let done = all.done(action) as u64;
+                // If the response to a row's write was lost, the row counts as failed although it was processed.
+                assert!(
+                    done + failed == 3 || (injected.fault == Fault::ResponseLost && done == 3),
+                    "{what}"
+                );
+                let again = send(by).await;
+                let expected = [Some(3 - done), Some(done), Some(0), Some(0)];
+                assert_eq!(
+                    counts(&again),
+                    expected,
+                    "again after {what}: {}",
+                    again.text
+                );
+                let all = invariants(world).await;
+                assert_eq!(all.done(action), 3, "{what}");
+                for name in ["a", "b", "c"] {
+                    let mails = world.mails_to(&format!("{name}@company.example")).await;
+                    assert_eq!(mails.len(), 1, "{what}");
                 }
-            }
-            let all = invariants(world).await;
-            let done = all.done(action) as u64;
-            // Of a row whose answer was lost it isn't known that it was done.
-            assert!(
-                done + failed == 3 || (fault == Fault::AnswerLost && done == 3),
-                "{what}"
-            );
-            let again = send().await;
-            let expected = [Some(3 - done), Some(done), Some(0), Some(0)];
-            assert_eq!(
-                counts(&again),
-                expected,
-                "again after {what}: {}",
-                again.text
-            );
-            let all = invariants(world).await;
-            assert_eq!(all.done(action), 3, "{what}");
-            for name in ["a", "b", "c"] {
-                let mails = world.mails_to(&format!("{name}@company.example")).await;
-                assert_eq!(mails.len(), 1, "{what}");
-            }
-            if suffered.is_none() {
-                break;
-            }
-        }
-    }
+            },
+        )
+        .await;
 }
 
 #[tokio::test]
-async fn ux_08_a_file_of_invitations_is_done_once_a_row_whatever_fails() {
+async fn ux_08_each_row_of_a_file_of_invitations_is_processed_once_whatever_fails() {
     a_file_whatever_fails(
         RecordKind::Group,
         GROUP,
@@ -775,7 +754,7 @@ async fn ux_08_a_file_of_invitations_is_done_once_a_row_whatever_fails() {
 }
 
 #[tokio::test]
-async fn ux_08_a_file_of_users_is_done_once_a_row_whatever_fails() {
+async fn ux_08_each_row_of_a_file_of_users_is_processed_once_whatever_fails() {
     a_file_whatever_fails(
         RecordKind::Provider,
         PROVIDER,
@@ -795,32 +774,32 @@ async fn with_waiting_mail(faults: &FaultInjector) -> World {
 }
 
 #[tokio::test]
-async fn a_mail_leaves_once_whatever_fails_on_its_way() {
+async fn an_email_is_sent_once_whatever_fails() {
     let faults = &FaultInjector::default();
     let mut prepared = Prepared::new(async || (with_waiting_mail(faults).await, ()));
-    for fault in Fault::ALL {
-        for n in 0.. {
-            let (world, ()) = prepared.again().await;
-            let event = event_of(world, "mail").await;
-            faults.arm(n, fault);
-            world.instance.courier.handle(event).await;
-            let (calls, suffered) = faults.disarm();
-            invariants(world).await;
-            // A minute later, the scheduled run finds the stuck message.
-            world.pass(SignedDuration::from_secs(60));
-            world.instance.deliver_pending().await.unwrap();
-            world.instance.settle().await.unwrap();
-            let mails = world.instance.inbox.to("maria@example.com").len();
-            // A mark that fails is tried again. Only the end of the process between SES's answer and the mark
-            // sends twice; nothing sends never.
-            assert_eq!(mails, 1, "{fault:?} of call {n}, {suffered:?}");
-            let all = invariants(world).await;
-            assert_eq!((all.pending("mail"), all.pending("letter")), (0, 0));
-            if n == calls {
-                break;
-            }
-        }
-    }
+    prepared
+        .with_every_fault(
+            faults,
+            &Fault::ALL,
+            async |world, ()| {
+                let event = event_of(world, "mail").await;
+                world.instance.mailer.handle(event).await
+            },
+            async |world, (), injected, _| {
+                invariants(world).await;
+                // A minute later, the scheduled run finds the stuck message.
+                world.pass(SignedDuration::from_secs(60));
+                world.instance.deliver_pending().await.unwrap();
+                world.instance.settle().await.unwrap();
+                let mails = world.instance.inbox.to("maria@example.com").len();
+                // A mark that fails is retried. Only an interruption between the response of SES and the mark can
+                // send an email twice.
+                assert_eq!(mails, 1, "{injected}");
+                let all = invariants(world).await;
+                assert_eq!((all.pending("mail"), all.pending("letter")), (0, 0));
+            },
+        )
+        .await;
 }
 
 /// The event that the table's stream would bring for what waits in a channel.
@@ -858,7 +837,7 @@ async fn waiting(world: &World, channel: &str) -> Vec<MessageId> {
 }
 
 #[tokio::test]
-async fn with_ses_down_registration_goes_on_and_every_mail_leaves_once_afterwards() {
+async fn registration_works_while_ses_is_down_and_every_email_is_sent_once_afterward() {
     let world = World::new().await;
     world.instance.inbox.set_down(true);
     let (body, verification) = (group_principal(), member());
@@ -886,14 +865,14 @@ async fn with_ses_down_registration_goes_on_and_every_mail_leaves_once_afterward
 }
 
 #[tokio::test]
-async fn ses_that_fails_now_and_then_loses_and_doubles_nothing() {
+async fn occasional_failures_of_ses_lose_and_duplicate_nothing() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
     world.register("member", member()).await;
     // After more failures than the SDK retries, one email is delayed and the others are sent.
     world.instance.inbox.set_fail_next(3);
     let event = event_of(&world, "mail").await;
-    assert_eq!(world.instance.courier.handle(event).await.failures, []);
+    assert_eq!(world.instance.mailer.handle(event).await.failures, []);
     assert_eq!(world.instance.inbox.len(), 2);
     world.pass(SignedDuration::from_secs(60));
     assert_eq!(world.instance.deliver_pending().await.unwrap(), 1);
@@ -911,8 +890,8 @@ async fn an_event_that_comes_twice_or_at_once_sends_once() {
         events.push(event_of(&world, "mail").await);
     }
     let repeated = event_of(&world, "mail").await;
-    join_all(events.into_iter().map(|e| world.instance.courier.handle(e))).await;
-    world.instance.courier.handle(repeated).await;
+    join_all(events.into_iter().map(|e| world.instance.mailer.handle(e))).await;
+    world.instance.mailer.handle(repeated).await;
     world.instance.deliver_pending().await.unwrap();
     world.instance.settle().await.unwrap();
     assert_eq!(world.instance.inbox.to("ruth@blueheron.example").len(), 2);
@@ -921,7 +900,7 @@ async fn an_event_that_comes_twice_or_at_once_sends_once() {
 }
 
 #[tokio::test]
-async fn the_claim_of_a_dead_courier_lapses_after_a_minute() {
+async fn the_claim_of_an_interrupted_sender_expires_after_a_minute() {
     let world = with_waiting_mail(&FaultInjector::default()).await;
     let store = &world.instance.app.store;
     let id = waiting(&world, "mail").await.remove(0);
@@ -950,7 +929,7 @@ async fn the_claim_of_a_dead_courier_lapses_after_a_minute() {
 }
 
 #[tokio::test]
-async fn a_courier_that_comes_back_too_late_does_not_give_away_the_claim_of_another() {
+async fn a_sender_that_resumes_too_late_does_not_release_the_claim_of_another() {
     let world = with_waiting_mail(&FaultInjector::default()).await;
     let store = &world.instance.app.store;
     let id = waiting(&world, "mail").await.remove(0);
@@ -974,7 +953,7 @@ async fn a_courier_that_comes_back_too_late_does_not_give_away_the_claim_of_anot
 }
 
 #[tokio::test]
-async fn a_mail_that_was_refused_for_good_is_not_tried_again() {
+async fn a_permanently_rejected_email_is_not_retried() {
     let world = with_waiting_mail(&FaultInjector::default()).await;
     let id = waiting(&world, "mail").await.remove(0);
     world

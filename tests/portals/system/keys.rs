@@ -271,7 +271,7 @@ async fn se_11_a_rotation_revives_no_locked_or_used_pin_or_code() {
 }
 
 #[tokio::test]
-async fn se_11_passwords_of_before_stay_right_and_use_the_new_key_from_the_next_sign_in() {
+async fn se_11_earlier_passwords_stay_valid_and_use_the_new_key_from_the_next_sign_in() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let id = ruth.id().await;
@@ -294,7 +294,7 @@ async fn se_11_passwords_of_before_stay_right_and_use_the_new_key_from_the_next_
 }
 
 #[tokio::test]
-async fn se_11_an_interrupted_rotation_continues_and_adds_no_further_key() {
+async fn se_11_an_interrupted_rotation_continues_and_adds_no_other_key() {
     let world = World::new().await;
     world.provider().await;
     let keys = world.instance.keys();

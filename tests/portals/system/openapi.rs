@@ -46,7 +46,7 @@ fn the_committed_document_is_current() {
         .position(|(c, m)| c != m);
     assert!(
         committed == made,
-        "docs/openapi.json is not what the code says (first at line {:?}); write it anew with \
+        "docs/openapi.json is not what the code says (first at line {:?}); regenerate it with \
          UPDATE_OPENAPI=1 cargo test -p vestibule-tests openapi",
         differs.map(|line| line + 1)
     );

@@ -284,7 +284,7 @@ async fn se_03_a_pending_step_confines_the_session_to_the_operations_that_it_lis
 
 /// EX-09: the administrator who set the initial password knows it, but it opens only the change of the password.
 #[tokio::test]
-async fn se_03_whoever_knows_an_initial_password_changes_nothing_else_with_it() {
+async fn se_03_an_initial_password_allows_no_change_except_of_itself() {
     let at = with_an_initial_password().await;
     let takeover = [
         (

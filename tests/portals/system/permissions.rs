@@ -19,6 +19,8 @@ use vestibule_tests::{World, another, code_in, pin_in};
 
 use super::openapi::operations;
 
+const PASSWORD_ONLY: &str = "password only";
+
 const OWN: &str = "of the first organization";
 const OTHER: &str = "of another organization";
 const ELSEWHERE: &str = "of another portal";
@@ -286,6 +288,47 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/sessions/current/organization",
         &[ONES_OWN, OTHER],
     ),
+    ("POST", "/{portal}/passkey-challenges", &[""]),
+    (
+        "POST",
+        "/{portal}/sessions/passkey",
+        &["an unknown passkey"],
+    ),
+    (
+        "POST",
+        "/{portal}/sessions/current/passkey-challenge",
+        &[""],
+    ),
+    (
+        "PUT",
+        "/{portal}/sessions/current/second-factor",
+        &["a wrong code"],
+    ),
+    (
+        "PUT",
+        "/{portal}/sessions/current/password-confirmation",
+        &["a wrong password"],
+    ),
+    ("GET", "/{portal}/me/second-factors", &[""]),
+    ("POST", "/{portal}/me/passkeys/challenge", &[""]),
+    ("POST", "/{portal}/me/passkeys", &["an unknown passkey"]),
+    ("POST", "/{portal}/me/authenticator-apps/enrollment", &[""]),
+    (
+        "POST",
+        "/{portal}/me/authenticator-apps",
+        &["an unknown app"],
+    ),
+    (
+        "PATCH",
+        "/{portal}/me/second-factors/{id}",
+        &["an unknown factor"],
+    ),
+    (
+        "DELETE",
+        "/{portal}/me/second-factors/{id}",
+        &["an unknown factor"],
+    ),
+    ("POST", "/{portal}/me/recovery-codes", &[""]),
     ("PUT", "/{portal}/sessions/current/password", &[""]),
     ("DELETE", "/{portal}/sessions/current", &[""]),
 ];
@@ -343,6 +386,11 @@ struct Site {
     pending: RefCell<Option<String>>,
     invitation: RefCell<Option<String>>,
     count: Cell<u32>,
+}
+
+/// The result of a ceremony that nobody started.
+fn passkey() -> Value {
+    json!({ "ceremony": "unknown", "credential": {} })
 }
 
 /// An id that doesn't exist.
@@ -506,7 +554,7 @@ impl Site {
                 };
                 let n = self.next();
                 match owner {
-                    Some(owner) => further_session(&owner.client, &owner.password, n).await,
+                    Some(owner) => another_session(&owner.client, &owner.password, n).await,
                     None => NOBODYS.to_owned(),
                 }
             }
@@ -735,6 +783,34 @@ impl Site {
                 let body = json!({ "organization_id": self.organization(actor, what).await });
                 (plain(), Some(body))
             }
+            (
+                "POST",
+                "/passkey-challenges"
+                | "/sessions/current/passkey-challenge"
+                | "/me/passkeys/challenge"
+                | "/me/authenticator-apps/enrollment"
+                | "/me/recovery-codes",
+            ) => (plain(), None),
+            ("POST", "/sessions/passkey") => (plain(), Some(json!({ "passkey": passkey() }))),
+            ("POST", "/me/passkeys") => {
+                let body = json!({ "name": "Laptop", "passkey": passkey() });
+                (plain(), Some(body))
+            }
+            ("POST", "/me/authenticator-apps") => {
+                let body = json!({ "name": "Phone", "enrollment": "unknown", "code": "000000" });
+                (plain(), Some(body))
+            }
+            ("PUT", "/sessions/current/second-factor") => {
+                let body = json!({ "factor": { "code": "000000" } });
+                (plain(), Some(body))
+            }
+            ("PUT", "/sessions/current/password-confirmation") => {
+                (plain(), Some(json!({ "password": "Wrong-Guess-58!" })))
+            }
+            ("PATCH", "/me/second-factors/{id}") => {
+                (with_id(NOBODYS.into()), Some(json!({ "name": "Phone" })))
+            }
+            ("DELETE", "/me/second-factors/{id}") => (with_id(NOBODYS.into()), None),
             ("PUT", "/sessions/current/password") => {
                 let body = json!({ "current_password": actor.password, "new_password": "Another-Brook-29!" });
                 (plain(), Some(body))
@@ -745,7 +821,8 @@ impl Site {
     }
 
     /// The whole grid.
-    async fn grid(self) -> String {
+    async fn grid(mut self) -> String {
+        self.add_password_only().await;
         let mut rows = Vec::new();
         for &(method, route, tried) in ROUTES {
             for what in tried {
@@ -791,6 +868,23 @@ impl Site {
         table(self.portal, &roles, &rows)
     }
 
+    /// Adds a session of a user who has a second factor and has not given it (MF-04).
+    async fn add_password_only(&mut self) {
+        let roles = ["user", "member", "agent", "staff"];
+        let of = |a: &&Actor| roles.contains(&a.role);
+        let actor = self.actors.iter().find(of).unwrap();
+        actor.client.adds_app(&self.world, "Phone").await;
+        let me = actor.client.get("/me").await.expect(200);
+        let username = me.text_at("/username");
+        let client = self.world.on(self.portal);
+        let (client, _) = client.sign_in(username, &actor.password).await;
+        let password = actor.password.clone();
+        self.actors.push(Actor {
+            password,
+            ..Actor::new(PASSWORD_ONLY, client)
+        });
+    }
+
     /// Assertions that hold under every policy.
     fn check(&self, actor: &Actor, what: &str, response: &Response) {
         let cell = format!(
@@ -798,6 +892,10 @@ impl Site {
             self.portal, actor.role, response.status, response.text
         );
         assert!(response.status < 500, "{cell}");
+        // MF-04: nothing is reached before the second factor is given.
+        if actor.role == PASSWORD_ONLY && response.status == 403 {
+            assert_eq!(response.problem(), "next-step-required", "{cell}");
+        }
         // BL-17: nothing of another organization or portal is accessible.
         let outside = actor.role.contains("another");
         let strange = match what {
@@ -984,15 +1082,15 @@ async fn approved(
 }
 
 /// Starts another session of a user. Returns its id.
-async fn further_session(client: &Person, password: &str, n: u32) -> String {
+async fn another_session(client: &Person, password: &str, n: u32) -> String {
     let me = client.get("/me").await;
     if me.status != 200 {
         return NOBODYS.to_owned();
     }
     let from = client.from_source(&format!("10.2.{}.{}", n >> 8, n & 255));
-    let (further, response) = from.sign_in(me.text_at("/username"), password).await;
+    let (second, response) = from.sign_in(me.text_at("/username"), password).await;
     response.expect(201);
-    let list = further.get("/sessions").await;
+    let list = second.get("/sessions").await;
     if list.status != 200 {
         // A pending step allows no list.
         return NOBODYS.to_owned();
@@ -1022,7 +1120,7 @@ async fn stranger(world: &World, portal: &str) -> (Person, [String; 3]) {
         .sign_in(registered.text_at("/username"), PASSWORD)
         .await;
     let invitation = invited(&client, 1_000, "user").await;
-    let session = further_session(&client, PASSWORD, 1_000).await;
+    let session = another_session(&client, PASSWORD, 1_000).await;
     let here = world.on(portal).with_token(response.text_at("/token"));
     let id = registered.text_at("/user_id").to_owned();
     (here, [id, invitation, session])
@@ -1080,7 +1178,7 @@ async fn by_invitation(
     let users = [actors[2].client.id().await, two.id().await, strange_user];
     let invitations = [invited(&two, 2_000, "user").await, strange_invitation];
     let sessions = [
-        further_session(&two, PASSWORD, 2_000).await,
+        another_session(&two, PASSWORD, 2_000).await,
         strange_session,
     ];
     actors.push(Actor::new(role, one.clone()));
@@ -1115,7 +1213,7 @@ async fn without_invitations(
     actors.insert(0, Actor::new("nobody", world.on(portal)));
     actors.push(Actor::new("of another portal", stranger));
     let sessions = [
-        further_session(users[1], PASSWORD, 2_000).await,
+        another_session(users[1], PASSWORD, 2_000).await,
         strange_session,
     ];
     let users = [users[0].id().await, users[1].id().await, strange_user];

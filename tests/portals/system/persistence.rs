@@ -249,7 +249,7 @@ fn a_damaged_key_prevents_the_start_with_a_message() {
 }
 
 #[test]
-fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accepted() {
+fn ux_13_a_new_revision_must_be_accepted_again_and_nothing_is_available_until_then() {
     let (folder, portals) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let shipped = options().portals;
     for file in std::fs::read_dir(&shipped).unwrap() {

@@ -23,7 +23,7 @@ async fn at_once(
     join_all(sent).await
 }
 
-/// How many answers there are of each kind: the status where it went well, else the problem.
+/// The number of responses of each kind: the status of a success, or the problem.
 fn tally(answers: &[Response]) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for response in answers {
@@ -70,7 +70,7 @@ fn principal_of(i: usize) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_fifty_who_choose_one_username_at_once_one_gets_it() {
+async fn of_fifty_concurrent_requests_for_one_username_one_succeeds() {
     let world = fifty_groups().await;
     let bodies = (0..50).map(|i| with(principal_of(i), "/username", "first.come"));
     let answers = at_once(&world.on("group"), "/registrations", bodies).await;
@@ -103,7 +103,7 @@ async fn of_fifty_who_choose_one_username_at_once_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_fifty_who_prove_one_record_at_once_one_registers() {
+async fn of_fifty_concurrent_registrations_of_one_record_one_succeeds() {
     // As many as may try to prove one record, and as many again after the one that was right, which
     // clears the counter; the rest aren't looked at.
     let world = fifty_groups().await;
@@ -118,7 +118,7 @@ async fn of_fifty_who_prove_one_record_at_once_one_registers() {
         49,
         "{tally:?}"
     );
-    // Who comes too late reads exactly what who doesn't match reads.
+    // A request that is too late gets exactly the response of one that doesn't match.
     let wrong = with(principal_of(1), "/verification/tax_id_last4", "9999");
     let wrong = world.on("group").registers(wrong).await;
     for refused in answers
@@ -139,7 +139,7 @@ async fn of_fifty_who_prove_one_record_at_once_one_registers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_registration_sent_twice_at_once_is_one_and_answered_alike() {
+async fn a_registration_sent_twice_at_once_happens_once_with_equal_responses() {
     let world = World::new().await;
     for (portal, body, owner) in [
         ("group", group_principal(), "ruth.okafor"),
@@ -167,7 +167,7 @@ async fn a_registration_sent_twice_at_once_is_one_and_answered_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ex_08_of_those_who_give_one_address_at_once_one_gets_it() {
+async fn ex_08_of_concurrent_registrations_with_one_address_one_succeeds() {
     let world = World::empty(options()).await;
     let rows = (0..20).map(|i| format!("PV500{i:02},Dental {i},004567890,dental,yes,\n"));
     let feed = format!(
@@ -199,7 +199,7 @@ async fn ex_08_of_those_who_give_one_address_at_once_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_hundred_wrong_pins_at_once_exactly_the_allowed_number_is_looked_at() {
+async fn of_two_hundred_wrong_pins_at_once_exactly_the_allowed_number_is_compared() {
     let world = World::new().await;
     let maria = world.member().await;
     let pin = pin_in(&world.last_letter().await, 6);
@@ -214,7 +214,7 @@ async fn of_two_hundred_wrong_pins_at_once_exactly_the_allowed_number_is_looked_
     world.pass_days(1);
     let maria = world.sign_in("member", "maria.alvarez").await;
     maria.enters_pin(&pin).await.refused(410, "pin-locked");
-    // A new one has tries of its own.
+    // A new one has its own attempts.
     maria.post("/pin/letter", json!({})).await.expect(201);
     let pin = pin_in(&world.last_letter().await, 6);
     maria.enters_pin(&pin).await.expect(200);
@@ -222,7 +222,7 @@ async fn of_two_hundred_wrong_pins_at_once_exactly_the_allowed_number_is_looked_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_right_pin_among_wrong_ones_opens_or_dies_with_them() {
+async fn the_right_pin_among_wrong_ones_works_or_is_locked_with_them() {
     let world = World::new().await;
     let maria = world.member().await;
     let pin = pin_in(&world.last_letter().await, 6);
@@ -253,7 +253,7 @@ async fn the_right_pin_entered_many_times_at_once_opens_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_hundred_wrong_registration_codes_at_once_exactly_the_allowed_number_is_looked_at() {
+async fn of_two_hundred_wrong_registration_codes_at_once_exactly_the_allowed_number_is_compared() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (username, code) = world.added_by(&helen, "Sam").await;
@@ -283,7 +283,7 @@ async fn of_two_hundred_wrong_registration_codes_at_once_exactly_the_allowed_num
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_code_redeemed_twice_at_once_is_redeemed_once_and_answered_alike() {
+async fn a_code_redeemed_twice_at_once_is_redeemed_once_with_equal_responses() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (username, code) = world.added_by(&helen, "Sam").await;
@@ -335,7 +335,7 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_hundred_wrong_passwords_at_once_exactly_the_allowed_number_is_looked_at() {
+async fn of_two_hundred_wrong_passwords_at_once_exactly_the_allowed_number_is_compared() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
     for (portal, username, tries) in [("group", "ruth.okafor", 10), ("group", "nobody.there", 10)] {
@@ -419,7 +419,7 @@ async fn one_link_used_many_times_at_once_lets_one_person_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acceptance_sent_twice_at_once_is_one_and_answered_alike() {
+async fn an_acceptance_sent_twice_at_once_happens_once_with_equal_responses() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let token = world
@@ -432,7 +432,7 @@ async fn an_acceptance_sent_twice_at_once_is_one_and_answered_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_that_is_resent_or_revoked_while_it_is_used_is_used_or_dead() {
+async fn a_link_that_is_resent_or_revoked_during_its_use_is_used_or_invalid() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     for (i, revoked) in [false, true, false, true, false, true]
@@ -528,7 +528,7 @@ async fn of_two_administrators_who_approve_at_once_one_wins_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pin_entered_while_another_is_issued_opens_or_is_dead_for_good() {
+async fn a_pin_entered_while_another_is_issued_works_or_is_invalid_for_good() {
     for _ in 0..6 {
         let world = World::new().await;
         let maria = world.member().await;
@@ -565,7 +565,7 @@ async fn a_pin_entered_while_another_is_issued_opens_or_is_dead_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn letters_asked_for_at_once_are_no_more_than_a_day_allows_and_one_pin_works() {
+async fn letters_requested_at_once_stay_within_the_daily_limit_and_one_pin_works() {
     let world = World::new().await;
     let maria = world.member().await;
     world.letters().await;
@@ -585,7 +585,7 @@ async fn letters_asked_for_at_once_are_no_more_than_a_day_allows_and_one_pin_wor
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_dead() {
+async fn of_registration_codes_resent_at_once_only_the_latest_works() {
     for _ in 0..5 {
         let world = World::new().await;
         let desk = world.help_desk().await;

@@ -286,7 +286,7 @@ async fn not_open(
 }
 
 #[tokio::test]
-async fn ag_18_every_refusal_that_people_cannot_mend_names_the_help_desk_of_their_portal() {
+async fn ag_18_every_refusal_that_users_cannot_resolve_names_the_help_desk_of_their_portal() {
     let mut table = String::new();
     let world = World::new().await;
     for (portal, body) in everyone() {
@@ -387,7 +387,7 @@ async fn see_same(
 }
 
 #[tokio::test]
-async fn ux_09_signing_in_does_not_tell_which_accounts_exist() {
+async fn ux_09_signing_in_does_not_reveal_which_accounts_exist() {
     let (world, calls) = watched().await;
     let (helen, helens_name) = world.provider().await;
     let (pending, _) = world.added_by(&helen, "Nils").await;
@@ -443,14 +443,14 @@ async fn ux_09_signing_in_does_not_tell_which_accounts_exist() {
 }
 
 #[tokio::test]
-async fn ux_09_signing_in_does_not_tell_which_names_were_taken_again_after_a_deletion() {
+async fn ux_09_signing_in_does_not_reveal_which_usernames_were_chosen_again_after_a_deletion() {
     let (world, calls) = watched().await;
     let ruth = world.group_principal().await;
     let deleted = world.invited(&ruth, "Sam", "user").await;
     let path = format!("/users/{deleted}");
     ruth.delete(&path).await.expect(204);
-    let anew = world.invited(&ruth, "Sam", "user").await;
-    assert_ne!(anew, deleted, "the same username, a different account");
+    let renewed = world.invited(&ruth, "Sam", "user").await;
+    assert_ne!(renewed, deleted, "the same username, a different account");
     let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
     let requests = [
         ("an unknown name", attempt("nobody.at.all")),
@@ -473,7 +473,7 @@ async fn ux_09_signing_in_does_not_tell_which_names_were_taken_again_after_a_del
 }
 
 #[tokio::test]
-async fn ux_09_too_many_sign_ins_read_the_same_for_names_that_exist_and_names_that_do_not() {
+async fn ux_09_too_many_sign_ins_get_the_same_response_for_existing_and_unknown_usernames() {
     let (world, calls) = watched().await;
     world.register("group", group_principal()).await;
     let mut courses = Vec::new();
@@ -495,7 +495,7 @@ async fn ux_09_too_many_sign_ins_read_the_same_for_names_that_exist_and_names_th
 }
 
 #[tokio::test]
-async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
+async fn ux_09_registering_does_not_reveal_who_is_registered_or_on_record() {
     let (world, calls) = watched().await;
     for (portal, body) in everyone() {
         let described = world.on(portal).get("").await;
@@ -572,7 +572,7 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
 }
 
 #[tokio::test]
-async fn ux_09_a_registration_in_a_way_that_is_not_open_tells_so_only_to_who_proves_the_record() {
+async fn ux_09_an_unavailable_registration_type_is_revealed_only_after_verification() {
     let (world, calls) = watched().await;
     let facility = |number: &str, tax_id: &str| {
         with(
@@ -598,8 +598,7 @@ async fn ux_09_a_registration_in_a_way_that_is_not_open_tells_so_only_to_who_pro
 }
 
 #[tokio::test]
-async fn ux_09_too_many_registrations_read_the_same_for_records_that_exist_and_records_that_do_not()
-{
+async fn ux_09_too_many_registrations_get_the_same_response_for_existing_and_unknown_records() {
     let (world, calls) = watched().await;
     world.register("member", member()).await;
     let known = with(member(), "/email", "stranger@example.com");
@@ -618,7 +617,7 @@ async fn ux_09_too_many_registrations_read_the_same_for_records_that_exist_and_r
 }
 
 #[tokio::test]
-async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_one() {
+async fn ux_09_redeeming_a_code_does_not_reveal_which_accounts_exist_or_have_a_pending_code() {
     let (world, calls) = watched().await;
     let (helen, principal) = world.provider().await;
     let (pending, code) = world.added_by(&helen, "Nils").await;
@@ -710,7 +709,7 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
 }
 
 #[tokio::test]
-async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code_had_tries() {
+async fn ux_09_redeeming_again_allows_no_more_guesses_at_a_password_than_the_code_had_attempts() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (username, code) = world.added_by(&helen, "Ida").await;
@@ -750,7 +749,7 @@ async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code
 }
 
 #[tokio::test]
-async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
+async fn ux_09_a_forged_link_does_not_reveal_which_invitations_exist() {
     let (world, calls) = watched().await;
     let ruth = world.group_principal().await;
     let first = world
@@ -851,7 +850,7 @@ fn nobodys(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn ux_09_a_forged_session_does_not_tell_whose_id_it_has() {
+async fn ux_09_a_forged_session_does_not_reveal_whose_id_it_contains() {
     let (world, calls) = watched().await;
     let maria = world.member().await;
     let id = maria.id().await;
@@ -882,7 +881,7 @@ async fn ux_09_a_forged_session_does_not_tell_whose_id_it_has() {
 }
 
 #[tokio::test]
-async fn ux_09_a_forged_link_does_not_tell_whose_id_it_has() {
+async fn ux_09_a_forged_link_does_not_reveal_whose_id_it_contains() {
     let (world, calls) = watched().await;
     let maria = world.member().await;
     let ruth = world.group_principal().await;
@@ -939,7 +938,7 @@ async fn ux_09_an_account_id_cannot_be_computed_from_the_username() {
 }
 
 #[tokio::test]
-async fn ux_09_the_portal_of_members_tells_strangers_nothing_about_dependents_either() {
+async fn ux_09_the_member_portal_reveals_nothing_about_dependents_to_strangers() {
     let (world, calls) = watched().await;
     let person = |id: &str, born: &str, name: &str| {
         json!({

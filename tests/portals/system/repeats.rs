@@ -11,8 +11,9 @@ use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{dental, group_principal, provider};
-use vestibule_tests::{Prepared, World, link_token, options};
+use vestibule_tests::{Prepared, World, options};
 
+use super::faults::accepts_the_only_invitation;
 use super::openapi::{operations, resolve};
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
@@ -179,6 +180,14 @@ async fn ap_01_every_operation_that_creates_something_accepts_a_key() {
     assert_eq!(found, expected);
 }
 
+/// Returns how many emails an address received, and how many letters were printed.
+async fn messages(world: &World, address: &str) -> (usize, usize) {
+    (
+        world.mails_to(address).await.len(),
+        world.letters().await.len(),
+    )
+}
+
 #[tokio::test]
 async fn ap_01_the_same_key_gives_the_same_response_and_happens_once() {
     let world = World::new().await;
@@ -192,10 +201,7 @@ async fn ap_01_the_same_key_gives_the_same_response_and_happens_once() {
             mail_to,
         } = &creation;
         let own = &format!("{KEY}-{operation}");
-        let before = (
-            world.mails_to(mail_to).await.len(),
-            world.letters().await.len(),
-        );
+        let before = messages(&world, mail_to).await;
         let first = send(by, path, body.as_ref(), own).await;
         assert!(
             matches!(first.status, 201 | 202),
@@ -203,10 +209,7 @@ async fn ap_01_the_same_key_gives_the_same_response_and_happens_once() {
             first.text
         );
         assert!(!is_replayed(&first), "{operation}");
-        let made = (
-            world.mails_to(mail_to).await.len(),
-            world.letters().await.len(),
-        );
+        let made = messages(&world, mail_to).await;
         assert!(made > before, "{operation}");
         world.pass(SignedDuration::from_mins(1));
         for key in [own.as_str(), &format!("\"{own}\"")] {
@@ -233,10 +236,7 @@ async fn ap_01_the_same_key_gives_the_same_response_and_happens_once() {
             let elsewhere = send(by, "/feedback", Some(&message), own).await;
             elsewhere.refused(422, "idempotency-key-reused");
         }
-        let then = (
-            world.mails_to(mail_to).await.len(),
-            world.letters().await.len(),
-        );
+        let then = messages(&world, mail_to).await;
         assert_eq!(then, made, "{operation}");
     }
     invariants(&world).await;
@@ -302,10 +302,7 @@ async fn ap_01_of_many_requests_with_one_key_at_once_one_happens_and_the_others_
             ..
         } = &creation;
         let own = &format!("{KEY}-{operation}");
-        let before = (
-            world.mails_to(mail_to).await.len(),
-            world.letters().await.len(),
-        );
+        let before = messages(&world, mail_to).await;
         let sent = (0..12).map(|_| send(by, path, body.as_ref(), own));
         let responses = join_all(sent).await;
         let texts: BTreeSet<_> = responses.iter().map(|r| (r.status, &r.text)).collect();
@@ -316,10 +313,7 @@ async fn ap_01_of_many_requests_with_one_key_at_once_one_happens_and_the_others_
             .iter()
             .filter(|r| r.status < 300 && !is_replayed(r));
         assert_eq!(made.count(), 1, "{operation}");
-        let after = (
-            world.mails_to(mail_to).await.len(),
-            world.letters().await.len(),
-        );
+        let after = messages(&world, mail_to).await;
         let new = (after.0 - before.0) + (after.1 - before.1);
         assert!((1..=2).contains(&new), "{operation} had {new} messages");
         let again = send(by, path, body.as_ref(), own).await;
@@ -345,40 +339,27 @@ async fn ap_01_a_repetition_with_a_key_succeeds_whatever_failed_before() {
         let ruth = world.group_principal().await;
         (world, ruth)
     });
-    for fault in Fault::ALL {
-        for n in 0.. {
-            let (world, ruth) = prepared.again().await;
-            faults.arm(n, fault);
-            let first = send(ruth, "/invitations", Some(&sam()), KEY).await;
-            let (calls, suffered) = faults.disarm();
-            assert!(
-                matches!(first.status, 201 | 503),
-                "{fault:?} of call {n}: {}",
-                first.text
-            );
-            // However it went, the client sends the same request again and has the invitation.
-            let again = send(ruth, "/invitations", Some(&sam()), KEY)
-                .await
-                .expect(201);
-            if first.status == 201 {
-                assert!(is_replayed(&again) && first.text == again.text);
-            }
-            let mails = world.mails_to("sam@blueheron.example").await;
-            assert_eq!(mails.len(), 1, "{fault:?} of call {n}");
-            let accepted = World::acceptance(
-                &link_token(&mails[0]),
-                "Sam",
-                "sam@blueheron.example",
-                "sam.lind",
-            );
-            world.on("group").accepts(accepted).await.expect(201);
-            invariants(world).await;
-            if suffered.is_none() {
-                assert_eq!(n, calls);
-                break;
-            }
-        }
-    }
+    let send = async |ruth: &Person| send(ruth, "/invitations", Some(&sam()), KEY).await;
+    prepared
+        .with_every_fault(
+            faults,
+            &Fault::ALL,
+            async |_, ruth| send(ruth).await,
+            async |world, ruth, injected, first| {
+                assert!(
+                    matches!(first.status, 201 | 503),
+                    "{injected}: {}",
+                    first.text
+                );
+                // Whatever happened, the client sends the same request again and has the invitation.
+                let again = send(ruth).await.expect(201);
+                if first.status == 201 {
+                    assert!(is_replayed(&again) && first.text == again.text);
+                }
+                accepts_the_only_invitation(world, injected).await;
+            },
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -496,11 +477,11 @@ async fn every_201_has_a_location_that_the_creator_can_get() {
     let kim = world.sign_in("group", "kim.lind").await;
     check("accept_invitation", &kim, accepted).await;
     let helen = helen.unwrap();
-    let further = json!({
+    let additional = json!({
         "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
         "attests_signing_authority": true, "postal_address": provider()["postal_address"], "accepted_agreements": {},
     });
-    let response = helen.post("/me/organizations", further).await;
+    let response = helen.post("/me/organizations", additional).await;
     check("register_additional_organization", &helen, response).await;
 
     let document: Value = serde_json::from_str(&vestibule_local::openapi::openapi()).unwrap();

@@ -724,7 +724,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
     journeys.person(&["baker@millrace.example", "millrace", "Cedar"]);
     for i in 0..4 {
         journeys.person(&[&format!("baker.number{i}")]);
-        for fault in [Fault::Unsent, Fault::AnswerLost] {
+        for fault in [Fault::Unsent, Fault::ResponseLost] {
             faults.arm(i, fault);
             let sign_in = json!({ "username": "maria.alvarez", "password": PASSWORDS[3] });
             let response = world

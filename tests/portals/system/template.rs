@@ -21,7 +21,8 @@ use vestibule_store::tables;
 use vestibule_tests::people::{agent, group_principal, member, provider, with};
 use vestibule_tests::permissions::{Permissions, RequiredAction, role};
 use vestibule_tests::template::{
-    ROLES, ROLES_STACK, Statement, TEMPLATE, functions, holds, kebab, read, resources, root,
+    GATEWAY, ROLES, ROLES_STACK, Statement, TEMPLATE, functions, gateway_routes, holds, kebab,
+    read, resources, root,
 };
 use vestibule_tests::{World, options};
 
@@ -29,7 +30,7 @@ use super::cost::go_through_every_flow;
 use super::openapi::{operations, sources as read_sources};
 use crate::import_records::go_through_feeds;
 use crate::inactivity_sweep::campaigns::go_through_a_release;
-use crate::inactivity_sweep::schedule::go_through_the_clockwork;
+use crate::inactivity_sweep::schedule::go_through_the_schedule;
 use crate::invite::bulk;
 
 /// Returns the events of a type that start a function.
@@ -87,9 +88,9 @@ fn generated_routes_match_the_code() {
         routes::write(root()).unwrap();
     }
     let read = |path| std::fs::read_to_string(root().join(path)).unwrap_or_default();
-    let template = read(routes::TEMPLATE);
+    let gateway = read(routes::GATEWAY);
     for (path, committed, made) in [
-        (routes::TEMPLATE, &template, routes::template(&template)),
+        (routes::GATEWAY, &gateway, routes::gateway(&gateway)),
         (routes::TABLE, &read(routes::TABLE), routes::table(root())),
     ] {
         let made = made.unwrap();
@@ -105,17 +106,7 @@ fn generated_routes_match_the_code() {
 
 #[test]
 fn the_gateway_has_the_routes_of_the_api() {
-    let functions = functions();
-    let mut deployed = BTreeMap::new();
-    for (name, function) in &functions {
-        for event in events(function, "Api") {
-            assert_eq!(event["RestApiId"], json!({ "Ref": "Api" }), "{name}");
-            let method = event["Method"].as_str().unwrap().to_owned();
-            let route = (method, event["Path"].as_str().unwrap().to_owned());
-            let twin = deployed.insert(route.clone(), name.as_str());
-            assert_eq!(twin, None, "{route:?} goes to one function");
-        }
-    }
+    let deployed = gateway_routes();
 
     // Each route goes to the function whose crate serves it, and there are no others.
     let mut served = BTreeMap::new();
@@ -129,7 +120,7 @@ fn the_gateway_has_the_routes_of_the_api() {
                 ("DELETE", item.delete),
             ];
             for (method, _) in methods.into_iter().filter(|(_, o)| o.is_some()) {
-                served.insert((method.to_owned(), path.clone()), name);
+                served.insert((method.to_owned(), path.clone()), name.to_owned());
             }
         }
     }
@@ -143,7 +134,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         .collect();
     assert_eq!(routes.keys().cloned().collect::<BTreeSet<_>>(), described);
 
-    // Each path answers OPTIONS (CORS preflight) with a function that serves it.
+    // OPTIONS (CORS preflight) of each path goes to a function that serves it.
     for ((_, path), function) in &preflights {
         let mut serving = routes.iter().filter(|((_, p), _)| p == path);
         assert!(serving.any(|(_, f)| f == function), "OPTIONS {path}");
@@ -151,6 +142,79 @@ fn the_gateway_has_the_routes_of_the_api() {
     let asked: BTreeSet<_> = preflights.keys().map(|(_, path)| path).collect();
     let paths: BTreeSet<_> = routes.keys().map(|(_, path)| path).collect();
     assert_eq!(asked, paths);
+}
+
+/// Each function has one permission for all of its routes, because a function's resource policy is limited to 20 kB.
+#[test]
+fn the_gateway_may_invoke_the_functions_of_its_routes() {
+    let invoked: BTreeSet<_> = gateway_routes().into_values().collect();
+    let mut allowed = BTreeSet::new();
+    for (id, permission) in resources(&TEMPLATE, "AWS::Lambda::Permission") {
+        let permission = &permission["Properties"];
+        let name = id.strip_suffix("Permission").unwrap();
+        let alias = json!({ "Ref": format!("{name}Function.Alias") });
+        assert_eq!(permission["FunctionName"], alias);
+        assert_eq!(permission["Action"], "lambda:InvokeFunction", "{id}");
+        assert_eq!(permission["Principal"], "apigateway.amazonaws.com", "{id}");
+        // Only this API's own stage.
+        let source = permission["SourceArn"]["Fn::Sub"].as_str().unwrap();
+        let stage = &TEMPLATE["Resources"]["Api"]["Properties"]["StageName"];
+        let own = format!(
+            ":${{AWS::AccountId}}:${{Api}}/{}/*",
+            stage.as_str().unwrap()
+        );
+        assert!(source.ends_with(&own), "{id}: {source}");
+        allowed.insert(kebab(name));
+    }
+    assert_eq!(allowed, invoked);
+}
+
+/// CloudFormation and people read the template; neither should need to scroll past what a program writes.
+#[test]
+fn the_template_stays_small() {
+    let size = std::fs::metadata(root().join("template.yaml"))
+        .unwrap()
+        .len();
+    assert!(size <= 35_000, "template.yaml has {size} bytes");
+}
+
+#[test]
+fn pages_of_a_portal_can_read_the_errors_of_the_gateway() {
+    let responses = GATEWAY["x-amazon-apigateway-gateway-responses"].as_object();
+    let responses = responses.unwrap();
+    for required in ["DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED"] {
+        assert!(responses.contains_key(required), "{required}");
+    }
+    for (name, response) in responses {
+        let header = |header: &str| {
+            &response["responseParameters"][format!("gatewayresponse.header.{header}")]
+        };
+        assert_eq!(
+            *header("Access-Control-Allow-Origin"),
+            "method.request.header.Origin",
+            "{name}"
+        );
+        assert_eq!(
+            *header("Access-Control-Allow-Credentials"),
+            "'true'",
+            "{name}"
+        );
+        assert_eq!(*header("Vary"), "'Origin'", "{name}");
+        assert_eq!(
+            *header("Content-Type"),
+            "'application/problem+json'",
+            "{name}"
+        );
+        assert_eq!(*header("Cache-Control"), "'no-store'", "{name}");
+        let body = response["responseTemplates"]["application/json"]
+            .as_str()
+            .unwrap();
+        let body = body.replace("$context.responseStatus", "400");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        for field in ["type", "title", "detail", "status"] {
+            assert!(body.get(field).is_some(), "{name} has {field}");
+        }
+    }
 }
 
 /// Returns a table's schema as in the template, without deployment settings.
@@ -234,10 +298,10 @@ async fn the_tables_match_the_code() {
     assert_eq!(deployed.len(), 2);
 
     // Tables are kept when the stack is deleted, encrypted with the stack's key, and can be restored to any second.
+    // After a first deployment that failed, nothing is left that would be in the way of the next one.
     for (id, table) in deployed {
-        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
-            assert_eq!(table[policy], "Retain", "{id}");
-        }
+        assert_eq!(table["DeletionPolicy"], "RetainExceptOnCreate", "{id}");
+        assert_eq!(table["UpdateReplacePolicy"], "Retain", "{id}");
         let table = &table["Properties"];
         assert_eq!(table["SSESpecification"]["SSEType"], "KMS", "{id}");
         assert_eq!(
@@ -354,12 +418,13 @@ fn the_stream_delivers_only_new_messages() {
 fn failures_of_asynchronous_functions_are_reported() {
     let queue = json!({ "Fn::GetAtt": "DeadLetters.Arn" });
     for (name, function) in functions() {
-        let all = function["Events"].as_object().unwrap();
-        for (event, description) in all {
+        let all = function["Events"].as_object();
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        for (event, description) in &all {
             let event = format!("{name} {event}");
             let properties = &description["Properties"];
             match description["Type"].as_str().unwrap() {
-                "Api" | "DynamoDB" => {}
+                "DynamoDB" => {}
                 "ScheduleV2" => {
                     assert_eq!(properties["DeadLetterConfig"]["Arn"], queue, "{event}");
                     assert!(properties["RetryPolicy"].is_object(), "{event}");
@@ -371,9 +436,7 @@ fn failures_of_asynchronous_functions_are_reported() {
             }
         }
         // Schedules and rules call asynchronously, so the function's own failures need the queue too.
-        let by_itself = all
-            .values()
-            .any(|e| e["Type"] != "Api" && e["Type"] != "DynamoDB");
+        let by_itself = all.iter().any(|(_, e)| e["Type"] != "DynamoDB");
         let failed =
             &function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"];
         assert_eq!(*failed == queue, by_itself, "{name}");
@@ -431,11 +494,7 @@ fn roles_have_simple_statements() {
 
         // Only functions that events call use the queue, and only consumers of the stream read it.
         let function = &functions()[name];
-        let by_itself = function["Events"]
-            .as_object()
-            .unwrap()
-            .values()
-            .any(|e| e["Type"] != "Api");
+        let by_itself = function["Events"].is_object();
         assert_eq!(sids.contains(&"DeadLetters"), by_itself, "{name}");
         let streams = !events(function, "DynamoDB").is_empty();
         assert_eq!(sids.contains(&"Stream"), streams, "{name}");
@@ -523,7 +582,7 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     world
         .alter("agent", &id, |account| account.username = renamed)
         .await;
-    world.instance.courier.configuration_set = Some("events".to_owned());
+    world.instance.mailer.configuration_set = Some("events".to_owned());
     let forgotten = json!({ "username": "dana.renamed" });
     world
         .on("agent")
@@ -593,7 +652,7 @@ async fn roles_have_no_unused_permissions() {
     go_through_rare_ways_of_many(&permissions.interceptor()).await;
     go_through_a_release(&permissions.interceptor()).await;
     go_through_feeds(&permissions.interceptor()).await;
-    go_through_the_clockwork(&permissions.interceptor()).await;
+    go_through_the_schedule(&permissions.interceptor()).await;
     let noted = permissions.noted();
 
     let mut spare = Vec::new();
@@ -644,13 +703,12 @@ async fn roles_have_no_unused_permissions() {
 fn sample_events_are_accepted_by_their_functions() {
     let functions = functions();
     let mut wanted = BTreeSet::new();
+    for ((method, _), function) in gateway_routes() {
+        if method != "OPTIONS" {
+            wanted.insert((function, method.to_lowercase()));
+        }
+    }
     for (name, function) in &functions {
-        let methods = events(function, "Api")
-            .into_iter()
-            .map(|e| &e["Method"])
-            .filter(|m| *m != "OPTIONS")
-            .map(|m| (name.clone(), m.as_str().unwrap().to_lowercase()));
-        wanted.extend(methods);
         for (kind, shown_as) in [("DynamoDB", "stream"), ("ScheduleV2", "schedule")] {
             if !events(function, kind).is_empty() {
                 wanted.insert((name.clone(), shown_as.to_owned()));
@@ -676,11 +734,9 @@ fn sample_events_are_accepted_by_their_functions() {
         shown.insert((function.to_owned(), kind.to_owned()));
         if let Some(method) = event["httpMethod"].as_str() {
             let route = (method, event["resource"].as_str().unwrap());
-            let mut routes = events(functions[function], "Api").into_iter();
-            let is_route = |e: &Value| {
-                (e["Method"].as_str(), e["Path"].as_str()) == (Some(route.0), Some(route.1))
-            };
-            assert!(routes.any(is_route), "{file}: {route:?}");
+            let route = (route.0.to_owned(), route.1.to_owned());
+            let serving = gateway_routes().remove(&route);
+            assert_eq!(serving.as_deref(), Some(function), "{file}: {route:?}");
             continue;
         }
         match function {
@@ -715,7 +771,7 @@ async fn the_schedule_sends_emails_that_the_stream_missed() {
     assert_eq!(world.instance.inbox.to("ruth@blueheron.example"), []);
     let event = std::fs::read_to_string(root().join("events/deliver-mail.schedule.json")).unwrap();
     let event = Event::parse(serde_json::from_str(&event).unwrap()).unwrap();
-    let run = world.instance.courier.take(event);
+    let run = world.instance.mailer.take(event);
     at_work("deliver-mail", run).await.unwrap();
     let arrived = world.instance.inbox.to("ruth@blueheron.example");
     let subjects: Vec<_> = arrived.iter().map(|m| m.subject.as_str()).collect();
@@ -738,6 +794,7 @@ fn the_gateway_logs_nothing_secret() {
     // Without $context.path, the query, headers and the caller's address.
     let known = [
         "context.requestId",
+        "context.integration.requestId",
         "context.requestTime",
         "context.httpMethod",
         "context.resourcePath",
@@ -752,6 +809,226 @@ fn the_gateway_logs_nothing_secret() {
     for setting in api["MethodSettings"].as_array().unwrap() {
         assert_eq!(setting["DataTraceEnabled"], false);
         assert_eq!(setting["LoggingLevel"], "OFF");
+    }
+}
+
+/// Throttling is per method, so a request that needs no session gets a lower limit of its own.
+#[test]
+fn posts_without_a_session_have_lower_limits() {
+    let mut anonymous = BTreeSet::new();
+    for Function { openapi, .. } in FUNCTIONS {
+        for (path, item) in openapi().paths.paths {
+            if let Some(post) = item.post
+                && post.security.is_none_or(|s| s.is_empty())
+            {
+                anonymous.insert(path);
+            }
+        }
+    }
+    let settings = &TEMPLATE["Resources"]["Api"]["Properties"]["MethodSettings"];
+    let mut limited = BTreeSet::new();
+    for setting in settings.as_array().unwrap() {
+        let path = setting["ResourcePath"].as_str().unwrap();
+        let [prefix, method] = match path {
+            "/*" => ["", "*"],
+            _ => ["Anonymous", "POST"],
+        };
+        assert_eq!(setting["HttpMethod"], method, "{path}");
+        let limit = |name: &str| json!({ "Ref": format!("{prefix}{name}") });
+        assert_eq!(setting["ThrottlingRateLimit"], limit("RequestsPerSecond"));
+        assert_eq!(setting["ThrottlingBurstLimit"], limit("RequestsInABurst"));
+        if path != "/*" {
+            limited.insert(path[1..].replace("~1", "/"));
+        }
+    }
+    assert_eq!(limited, anonymous);
+    let default = |name: &str| TEMPLATE["Parameters"][name]["Default"].as_u64().unwrap();
+    for limit in ["RequestsPerSecond", "RequestsInABurst"] {
+        assert!(default(&format!("Anonymous{limit}")) < default(limit));
+    }
+}
+
+/// The metric, its dimensions and its statistic of each alarm.
+fn alarms() -> Vec<(String, String, BTreeMap<String, Value>)> {
+    let stack = read("infra/stacks/alarms.yaml");
+    let all = stack["Resources"].as_object().unwrap().values();
+    all.filter(|r| r["Type"] == "AWS::CloudWatch::Alarm")
+        .map(|alarm| {
+            let alarm = &alarm["Properties"];
+            assert_eq!(alarm["AlarmActions"], json!([{ "Ref": "Topic" }]));
+            let dimensions = alarm["Dimensions"].as_array().into_iter().flatten();
+            let dimensions = dimensions
+                .map(|d| (d["Name"].as_str().unwrap().to_owned(), d["Value"].clone()))
+                .collect();
+            let namespace = alarm["Namespace"].as_str().unwrap_or_default();
+            let metric = alarm["MetricName"].as_str().map(str::to_owned);
+            let metric =
+                metric.or_else(|| alarm["MetricName"]["Fn::Sub"].as_str().map(str::to_owned));
+            (namespace.to_owned(), metric.unwrap(), dimensions)
+        })
+        .collect()
+}
+
+/// A table's metrics don't include its indexes, and a throttled index stops the writes to its table.
+#[test]
+fn every_table_and_index_sets_off_an_alarm_when_throttled() {
+    let data = read("infra/stacks/data.yaml");
+    let mut wanted = BTreeSet::new();
+    for (id, table) in data["Resources"].as_object().unwrap() {
+        if table["Type"] != "AWS::DynamoDB::Table" {
+            continue;
+        }
+        let indexes = table["Properties"]["GlobalSecondaryIndexes"].as_array();
+        let names = indexes
+            .into_iter()
+            .flatten()
+            .map(|i| Some(i["IndexName"].as_str().unwrap().to_owned()));
+        for index in names.chain([None]) {
+            for access in ["Read", "Write"] {
+                wanted.insert((
+                    format!("{access}ThrottleEvents"),
+                    format!("{id}Name"),
+                    index.clone(),
+                ));
+            }
+        }
+    }
+    let watched: BTreeSet<_> = alarms()
+        .into_iter()
+        .filter(|(namespace, ..)| namespace == "AWS/DynamoDB")
+        .map(|(_, metric, dimensions)| {
+            let table = dimensions["TableName"]["Ref"].as_str().unwrap().to_owned();
+            let index = dimensions.get("GlobalSecondaryIndexName");
+            (metric, table, index.map(|i| i.as_str().unwrap().to_owned()))
+        })
+        .collect();
+    assert_eq!(watched, wanted);
+}
+
+#[test]
+fn every_function_sets_off_an_alarm_when_it_fails_or_is_slow() {
+    let watched: BTreeSet<_> = alarms()
+        .into_iter()
+        .filter(|(namespace, ..)| namespace == "AWS/Lambda")
+        .filter_map(|(_, metric, dimensions)| {
+            let function = dimensions.get("FunctionName")?["Ref"].as_str()?;
+            Some((kebab(function), metric))
+        })
+        .collect();
+    let stack = read("infra/stacks/alarms.yaml");
+    for (name, function) in functions() {
+        for metric in ["Errors", "Duration"] {
+            assert!(
+                watched.contains(&(name.clone(), metric.to_owned())),
+                "{metric} of {name}"
+            );
+        }
+        let timeout = &function["Timeout"];
+        let timeout = timeout
+            .as_u64()
+            .or(TEMPLATE["Globals"]["Function"]["Timeout"].as_u64());
+        let slow = stack["Mappings"]["Slow"].as_object().unwrap();
+        let (_, slow) = slow.iter().find(|(id, _)| kebab(id) == name).unwrap();
+        assert_eq!(
+            slow["After"].as_u64(),
+            timeout.map(|t| t * 800),
+            "80% of the timeout of {name}"
+        );
+    }
+}
+
+/// Two installations fit into one account and region.
+#[test]
+fn nothing_has_a_fixed_name() {
+    for (name, function) in functions() {
+        assert!(function.get("FunctionName").is_none(), "{name}");
+        for schedule in events(function, "ScheduleV2") {
+            assert_eq!(schedule["OmitName"], true, "{name}");
+        }
+    }
+    for stack in ["data", "roles", "mail", "alarms", "dashboard", "waf"] {
+        let stack = read(&format!("infra/stacks/{stack}.yaml"));
+        for (id, resource) in stack["Resources"].as_object().unwrap() {
+            for name in [
+                "Name",
+                "TableName",
+                "BucketName",
+                "RoleName",
+                "LogGroupName",
+                "TopicName",
+                "AlarmName",
+                "DashboardName",
+            ] {
+                let name = &resource["Properties"][name];
+                assert!(!name.is_string(), "{id} is named {name}");
+            }
+        }
+    }
+}
+
+/// What exists once per account is created by the first installation.
+#[test]
+fn a_second_installation_shares_what_exists_once() {
+    for (parameter, stack, kind) in [
+        ("MailIdentity", "mail", "AWS::SES::EmailIdentity"),
+        ("ApiLogRole", "roles", "AWS::ApiGateway::Account"),
+    ] {
+        assert_eq!(
+            TEMPLATE["Parameters"][parameter]["AllowedValues"],
+            json!(["create", "exists"])
+        );
+        let stack = read(&format!("infra/stacks/{stack}.yaml"));
+        let all = stack["Resources"].as_object().unwrap().values();
+        let shared: Vec<_> = all.filter(|r| r["Type"] == kind).collect();
+        assert_eq!(shared.len(), 1, "{kind}");
+        let condition = shared[0]["Condition"].as_str().unwrap();
+        let wanted = json!({ "Fn::Equals": [{ "Ref": parameter }, "create"] });
+        assert_eq!(stack["Conditions"][condition], wanted);
+    }
+}
+
+#[test]
+fn a_new_version_of_the_api_is_rolled_back_when_it_fails() {
+    let global = &TEMPLATE["Globals"]["Function"];
+    assert_eq!(global["AutoPublishAlias"], "live");
+    // Otherwise a change of settings alone would never reach the alias.
+    assert_eq!(global["AutoPublishAliasAllProperties"], true);
+    let deployment = &global["DeploymentPreference"];
+    assert_eq!(
+        deployment["Alarms"],
+        json!([{ "Fn::GetAtt": "Alarms.Outputs.ServerErrors" }])
+    );
+    let gradual: BTreeSet<_> = functions()
+        .into_iter()
+        .filter(|(_, f)| f["DeploymentPreference"]["Enabled"] != false)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(gradual, gateway_routes().into_values().collect());
+}
+
+#[test]
+fn the_firewall_lets_every_body_through_that_the_api_accepts() {
+    let stack = read("infra/stacks/waf.yaml");
+    let acl = &stack["Resources"]["WebAcl"]["Properties"];
+    assert_eq!(
+        acl["AssociationConfig"]["RequestBody"]["API_GATEWAY"]["DefaultSizeInspectionLimit"],
+        "KB_64"
+    );
+    let overrides = acl["Rules"].as_array().unwrap().iter().flat_map(|rule| {
+        let group = &rule["Statement"]["ManagedRuleGroupStatement"];
+        group["RuleActionOverrides"]
+            .as_array()
+            .into_iter()
+            .flatten()
+    });
+    let counted: Vec<_> = overrides
+        .filter(|o| o["ActionToUse"]["Count"].is_object())
+        .map(|o| o["Name"].as_str().unwrap())
+        .collect();
+    assert!(counted.contains(&"SizeRestrictions_BODY"), "{counted:?}");
+    // Samples would contain cookies and passwords.
+    for rule in acl["Rules"].as_array().unwrap().iter().chain([acl]) {
+        assert_eq!(rule["VisibilityConfig"]["SampledRequestsEnabled"], false);
     }
 }
 

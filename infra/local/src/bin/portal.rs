@@ -218,9 +218,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   cargo portal routes
-  cargo portal routes --write     after a change of routes: update docs/routes.md and template.yaml")]
+  cargo portal routes --write     after a change of routes: update docs/routes.md and infra/api.yaml")]
     Routes {
-        /// Write docs/routes.md and the route events in template.yaml instead
+        /// Write docs/routes.md and the paths of infra/api.yaml instead
         #[arg(long)]
         write: bool,
     },

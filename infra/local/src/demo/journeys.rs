@@ -147,7 +147,7 @@ pub(super) async fn member<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
 
     demo.step("Maria checks when the letter was sent and when it should arrive")?;
     let response = demo.call(get(&maria, MEMBER, "/pin/letter"), 200).await?;
-    demo.expect(&response, "/status", "posted")?;
+    demo.expect(&response, "/status", "mailed")?;
 
     demo.step("Her son Diego, a dependent, registers with the same ID and his own date of birth")?;
     demo.call(
@@ -430,7 +430,7 @@ pub(super) async fn help_desk<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
     let path = format!("/accounts/provider/{}/pin", response.text_at("/items/0/id"));
     let why = json!({ "reason": "Letter never arrived, case 4711" });
     let response = demo.call(post(&ada, DESK, &path, why), 200).await?;
-    demo.expect(&response, "/memberships/0/letter/status", "posted")?;
+    demo.expect(&response, "/memberships/0/letter/status", "mailed")?;
 
     demo.step("Joan is notified by email, without the reason")?;
     demo.mail_to(JOAN.email)?;
@@ -509,8 +509,8 @@ pub(super) async fn organizations<W: Write>(demo: &mut Demo<'_, W>) -> StepResul
     let pat = demo.sign_in(PRACTICE, "pat.novak", PASSWORD, "").await?;
 
     demo.step("With another provider's letter, Pat adds that provider to the same account")?;
-    let further = json!({ "registration_type": "office_manager", "verification": WEISS.verification(), "accepted_agreements": personas::office_manager_terms() });
-    demo.call(post(&pat, PRACTICE, "/me/organizations", further), 201)
+    let additional = json!({ "registration_type": "office_manager", "verification": WEISS.verification(), "accepted_agreements": personas::office_manager_terms() });
+    demo.call(post(&pat, PRACTICE, "/me/organizations", additional), 201)
         .await?;
     let response = demo.call(get(&pat, PRACTICE, "/me"), 200).await?;
     let second = response.text_at("/organizations/1/id").to_owned();
@@ -545,12 +545,15 @@ pub(super) async fn organizations<W: Write>(demo: &mut Demo<'_, W>) -> StepResul
         .await?;
 
     demo.step("Hannah adds Riverbend Dental to her account. While its letter is on the way, she keeps access to her own practice")?;
-    let further = json!({
+    let additional = json!({
         "registration_type": "practice", "verification": OMAR.facts.verification(),
         "attests_signing_authority": true, "postal_address": personas::postal_address("4 Elm Court"),
     });
     let response = demo
-        .call(post(&hannah, PROVIDER, "/me/organizations", further), 201)
+        .call(
+            post(&hannah, PROVIDER, "/me/organizations", additional),
+            201,
+        )
         .await?;
     demo.expect(&response, "/next_step", "enter_pin")?;
     demo.call(get(&hannah, PROVIDER, "/entitlements"), 200)

@@ -156,7 +156,7 @@ impl Inbox {
     }
 
     /// Sets the outcome of future emails to an address; none delivers them.
-    pub fn set_fate(&self, address: &str, outcome: Option<DeliveryOutcome>) {
+    pub fn set_outcome(&self, address: &str, outcome: Option<DeliveryOutcome>) {
         let address = address.to_ascii_lowercase();
         match outcome {
             Some(outcome) => self.lock().outcomes.insert(address, outcome),

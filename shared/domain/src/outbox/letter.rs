@@ -13,7 +13,7 @@ pub struct Letter {
     pub to: PostalAddress,
     /// The date printed on the letter.
     pub dated: Date,
-    pub says: LetterText,
+    pub text: LetterText,
 }
 
 /// The kind of letter, with its content.

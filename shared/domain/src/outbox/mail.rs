@@ -70,7 +70,7 @@ pub struct Mail {
     pub greeting: String,
     /// The time of the decision.
     pub at: Timestamp,
-    pub says: MailText,
+    pub text: MailText,
 }
 
 /// The kind of email, with its content.
@@ -86,7 +86,7 @@ pub enum MailText {
         agreement: Option<(String, String)>,
     },
     /// Sent to a user who has joined an additional organization (BL-01).
-    AdditionalOrganizationResponse {
+    AdditionalOrganization {
         organization: String,
         /// Whether an administrator has to approve the user first.
         awaits_approval: bool,
@@ -243,7 +243,7 @@ pub enum MailText {
         token: Sensitive,
         /// How long the link can be used, in minutes.
         minutes: u32,
-        asked: ResetAsked,
+        initiator: ResetInitiator,
     },
     /// Sent to a user who hasn't signed in for a long time (UX-02).
     Idle {
@@ -291,7 +291,7 @@ pub enum MailText {
         organization: String,
         users: Vec<NoticeLine>,
     },
-    /// Sent to a user who asked for their username.
+    /// Sent to a user who requested their username.
     UsernameReminder { username: String },
 }
 
@@ -315,7 +315,7 @@ impl MailText {
         match self {
             // The way in that is left when a stranger has used up the owner's own requests (SE-05).
             Self::PasswordReset {
-                asked: ResetAsked::ByAdministrator(_) | ResetAsked::ByHelpDesk,
+                initiator: ResetInitiator::ByAdministrator(_) | ResetInitiator::ByHelpDesk,
                 ..
             } => Volume::Notice,
             Self::Invitation { .. }
@@ -423,7 +423,7 @@ pub enum HelpDeskAct {
 /// Who requested a password reset link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ResetAsked {
+pub enum ResetInitiator {
     /// Someone who claims to be the account's owner.
     ByOwner,
     /// An administrator of this organization (BL-14).
@@ -504,6 +504,6 @@ pub(crate) fn mail_as(id: MessageId, account: &Account, at: Timestamp, text: Mai
         to: account.email.clone(),
         greeting: account.name.full(),
         at,
-        says: text,
+        text,
     })
 }

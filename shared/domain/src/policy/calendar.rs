@@ -91,7 +91,7 @@ impl Policy {
     }
 
     /// Returns the absolute expiration of a session started at `now` (AG-14).
-    pub fn session_ends_at(&self, now: Timestamp) -> Timestamp {
+    pub fn session_expires_at(&self, now: Timestamp) -> Timestamp {
         now + SignedDuration::from_hours(self.session.max_hours.get().into())
     }
 

@@ -1,4 +1,4 @@
-//! The portals of a system: one policy each, read when it is first asked for.
+//! The portals of a system: one policy each, read at its first use.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

@@ -9,7 +9,9 @@ use crate::policy::{Permission, Policy, Role};
 use crate::rules::context::Context;
 use crate::rules::follow_up::email_to_manager;
 use crate::rules::invite::{Refusal, usable};
-use crate::rules::register::{Applicant, MAX_ORGANIZATIONS, Registered, further_text};
+use crate::rules::register::{
+    Applicant, MAX_ORGANIZATIONS, Registered, additional_organization_text,
+};
 use crate::rules::schedule::MAX_NOTIFIED;
 use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent};
@@ -172,7 +174,7 @@ pub fn accept_as(
         return Err(Refusal::TooMany);
     }
     let name = invitation.organization_name.clone();
-    let text = further_text(name, &membership, policy, now);
+    let text = additional_organization_text(name, &membership, policy, now);
     let notice = mail(account, now, text, context.rng);
     let mut after = account.clone();
     after.memberships.push(membership);

@@ -133,7 +133,7 @@ fn next_overdue_reminder(due_date: Date, day: Date) -> Date {
 /// Performs the scheduled work on an organization's reviews (EX-11): starts a review that is due,
 /// and reminds managers of unreviewed users. Until the due date, managers who can complete the
 /// review are reminded; after it, every administrator, including principals.
-pub fn see_to(
+pub fn apply_follow_up(
     follow_up: &FollowUp,
     organization: &Organization,
     managers: &[Manager],

@@ -80,7 +80,7 @@ pub(crate) fn pin_letter(
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
         dated: policy.today(now),
-        says: LetterText::Pin {
+        text: LetterText::Pin {
             account: account.clone(),
             greeting,
             organization,
@@ -383,7 +383,7 @@ pub fn agreements_recorded(
         .find(|(_, m)| m.record.as_ref() == Some(record))?;
     let (mut agreements, mut ahead) = (
         membership.agreements.clone(),
-        membership.ahead_of_feed.clone(),
+        membership.recorded_before_feed.clone(),
     );
     for agreement in context
         .policy
@@ -441,7 +441,7 @@ pub fn record_agreement(
         .find(|(_, m)| m.organization.as_ref() == organization)?;
     let mut agreements = membership.agreements.clone();
     agreements.insert(agreement.id.to_string(), revision.to_owned());
-    let mut ahead = membership.ahead_of_feed.clone();
+    let mut ahead = membership.recorded_before_feed.clone();
     if agreement.recorded_by == RecordedBy::Plan {
         ahead.insert(agreement.id.to_string());
     }
@@ -462,7 +462,7 @@ fn set_agreements(
     let mut after = account.clone();
     let membership = after.memberships.get_mut(index)?;
     membership.agreements = agreements;
-    membership.ahead_of_feed = ahead;
+    membership.recorded_before_feed = ahead;
     let registration_type = membership
         .registration_type
         .as_deref()

@@ -26,7 +26,7 @@ pub(crate) fn email_to_manager(
         to: manager.email.clone(),
         greeting: manager.name.clone(),
         at: origin.at,
-        says: text,
+        text,
     })
 }
 

@@ -74,7 +74,7 @@ fn invitation_email(invitation: &Invitation, token: &Token, context: Context<'_>
         to: invitation.email.clone(),
         greeting: invitation.name.full(),
         at,
-        says: MailText::Invitation {
+        text: MailText::Invitation {
             organization: invitation.organization_name.clone(),
             inviter: invitation.inviter.clone(),
             role: policy.role_title(invitation.role).to_owned(),

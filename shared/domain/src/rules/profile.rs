@@ -107,7 +107,7 @@ pub fn request_email_change(
         to: email,
         greeting: account.name.full(),
         at: origin.at,
-        says: MailText::ConfirmEmail {
+        text: MailText::ConfirmEmail {
             token: token.expose(),
             expires_on,
         },
@@ -246,7 +246,7 @@ pub fn send_feedback(
         to: desk.0.clone(),
         greeting: policy.help_desk.name.to_string(),
         at: origin.at,
-        says: MailText::Feedback {
+        text: MailText::Feedback {
             username: account.username.to_string(),
             reply_to: account.email.to_string(),
             text,

@@ -180,7 +180,7 @@ pub fn concerns(
 
 /// Returns the registration type for which an out-of-network provider with this record receives a
 /// letter (EX-06).
-pub fn way_opened<'p>(
+pub fn notified_registration_type<'p>(
     key: &RecordKey,
     data: &RecordData,
     policy: &'p Policy,
@@ -202,13 +202,13 @@ pub fn notify(record: &PlanRecord, context: Context<'_>) -> Option<Decision> {
         origin,
         rng,
     } = context;
-    let registration_type = way_opened(&record.key, &record.data, policy)?;
+    let registration_type = notified_registration_type(&record.key, &record.data, policy)?;
     let letter = Letter {
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
         to: record.data.address.clone()?,
         dated: policy.today(origin.at),
-        says: LetterText::Notification {
+        text: LetterText::Notification {
             organization: record.data.name.clone(),
             registration_type: registration_type.title.to_string(),
             provider_id: record.key.number.clone(),

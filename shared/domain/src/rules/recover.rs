@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use crate::decision::{AttemptKey, Change, Decision};
-use crate::outbox::mail::{MailText, Message, ResetAsked, mail};
+use crate::outbox::mail::{MailText, Message, ResetInitiator, mail};
 use crate::policy::{Policy, RecoveryMeans};
 use crate::rules::context::Context;
 use crate::state::account::{Account, PasswordHash, QuestionAnswer, ResetLink};
@@ -86,7 +86,7 @@ fn is_recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
 /// account can't be recovered.
 pub fn send_link(account: &Account, mut context: Context<'_>) -> Option<Decision> {
     let origin = context.origin;
-    let (after, link) = link(account, ResetAsked::ByOwner, context.reborrow())?;
+    let (after, link) = link(account, ResetInitiator::ByOwner, context.reborrow())?;
     let audit = AuditEvent::done(
         origin,
         Actor::Unknown,
@@ -121,7 +121,7 @@ pub fn parse_link(text: &str) -> Option<Token> {
 /// way in (SE-01). Returns `None` if the account can't be recovered.
 pub(crate) fn link(
     account: &Account,
-    asked: ResetAsked,
+    initiator: ResetInitiator,
     context: Context<'_>,
 ) -> Option<(Account, Message)> {
     let Context {
@@ -133,14 +133,14 @@ pub(crate) fn link(
         return None;
     }
     let minutes = policy.recovery.link_minutes.get();
-    let kind = match asked {
-        ResetAsked::ByHelpDesk => TokenKind::VouchedReset,
-        ResetAsked::ByOwner | ResetAsked::ByAdministrator(_) => TokenKind::Reset,
+    let kind = match initiator {
+        ResetInitiator::ByHelpDesk => TokenKind::VouchedReset,
+        ResetInitiator::ByOwner | ResetInitiator::ByAdministrator(_) => TokenKind::Reset,
     };
     let token = Token::random(kind, account.id.to_string(), rng);
     let mut after = account.clone();
     // Strangers can request a link as well, so a request that claims to be the owner's ends nothing.
-    if asked != ResetAsked::ByOwner {
+    if initiator != ResetInitiator::ByOwner {
         after.end_other_access();
     }
     after.reset = Some(ResetLink {
@@ -150,7 +150,7 @@ pub(crate) fn link(
     let text = MailText::PasswordReset {
         token: token.expose(),
         minutes,
-        asked,
+        initiator,
     };
     Some((after, mail(account, origin.at, text, rng)))
 }

@@ -297,7 +297,7 @@ fn admit(
         record: Some(record.key.clone()),
         category: RegistrationType::category(&record.data).map(|c| c.to_string()),
         agreements,
-        ahead_of_feed: Default::default(),
+        recorded_before_feed: Default::default(),
         postal_address: designated_address,
     };
     Ok(Admission {
@@ -386,7 +386,7 @@ pub fn register(
 
 /// A user's request to register an additional organization (BL-01).
 #[derive(Debug)]
-pub struct Further<'a> {
+pub struct AdditionalOrganization<'a> {
     pub registration_type: &'a RegistrationType,
     /// The agreements accepted on the portal, with revisions.
     pub accepted_agreements: BTreeMap<String, String>,
@@ -407,16 +407,16 @@ pub struct Further<'a> {
 ///
 /// # Errors
 /// [`Refusal`]. It reveals no more than the refusal of a first registration.
-pub fn register_further(
+pub fn register_additional_organization(
     account: &Account,
     record: Option<&PlanRecord>,
-    request: Further<'_>,
+    request: AdditionalOrganization<'_>,
     mut context: Context<'_>,
 ) -> Result<Registered, Refusal> {
     let (policy, origin) = (context.policy, context.origin);
     let record = record.ok_or(Refusal::NotMatched)?;
     let now = origin.at;
-    let Further {
+    let AdditionalOrganization {
         registration_type,
         accepted_agreements,
         designated_address,
@@ -456,7 +456,7 @@ pub fn register_further(
     .for_organization(membership.organization.as_ref());
     let mut messages = Vec::new();
     if let Some(organization) = admission.name {
-        let text = further_text(organization.clone(), &membership, policy, now);
+        let text = additional_organization_text(organization.clone(), &membership, policy, now);
         messages.push(mail(account, now, text, context.rng));
         if requires_backup_administrator(registration_type.role, policy) {
             let text = MailText::BackupWanted { organization };
@@ -514,13 +514,13 @@ fn joined(
 pub const MAX_ORGANIZATIONS: usize = 50;
 
 /// Returns the email to a user who joined an additional organization.
-pub(crate) fn further_text(
+pub(crate) fn additional_organization_text(
     organization: String,
     membership: &Membership,
     policy: &Policy,
     now: Timestamp,
 ) -> MailText {
-    MailText::AdditionalOrganizationResponse {
+    MailText::AdditionalOrganization {
         organization,
         awaits_approval: membership.pending_step == PendingStep::Approval,
         pin_letter_by: letter_by(membership, policy, now),

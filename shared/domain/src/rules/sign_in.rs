@@ -102,7 +102,7 @@ pub fn sign_in(
         epoch: account.session_epoch,
         started_at: now,
         last_seen_at: now,
-        expires_at: policy.session_ends_at(now),
+        expires_at: policy.session_expires_at(now),
         source: origin.source.clone(),
         proofs: proofs.map(|proof| (proof, now)).collect(),
         device: account.has_second_factor(policy).then(|| device.clone()),

@@ -93,7 +93,7 @@ pub struct Membership {
     /// The signed agreements with their revisions. They apply to this organization only.
     pub agreements: BTreeMap<String, String>,
     /// The agreements that the help desk recorded and the plan's feed doesn't contain yet.
-    pub ahead_of_feed: BTreeSet<String>,
+    pub recorded_before_feed: BTreeSet<String>,
     /// Where the PIN letter is mailed, on portals where the person chooses the address (BL-03).
     /// Stored encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +124,7 @@ impl Membership {
             record: None,
             category: None,
             agreements: BTreeMap::new(),
-            ahead_of_feed: BTreeSet::new(),
+            recorded_before_feed: BTreeSet::new(),
             postal_address: None,
         }
     }
@@ -217,7 +217,7 @@ impl LetterStatus {
                 not_printed: true, ..
             } => "not_printed",
             Self { overdue: true, .. } => "overdue",
-            _ => "posted",
+            _ => "mailed",
         }
     }
 }

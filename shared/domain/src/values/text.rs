@@ -575,6 +575,23 @@ mod tests {
     }
 
     #[test]
+    fn invisible_and_control_characters_are_refused_in_every_kind_of_text() {
+        for c in [
+            "\u{202e}", "\u{2066}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{ad}", "\u{2028}", "\0",
+            "\r\n", "\u{1b}", "\u{7f}",
+        ] {
+            let refused = [
+                line(&format!("Blue{c}Heron"), 60).is_err(),
+                NamePart::parse_entered(&format!("Blue{c}Heron")).is_err(),
+                Reason::parse(&format!("The owner{c}called")).is_err(),
+                Username::parse(&format!("paul{c}meyer"), 7).is_err(),
+                Email::parse(&format!("paul{c}meyer@example.com")).is_err(),
+            ];
+            assert_eq!(refused, [true; 5], "{c:?}");
+        }
+    }
+
+    #[test]
     fn usernames_cannot_look_alike() {
         let taken = Username::parse("paul.meyer", 7).unwrap();
         assert_eq!(Username::parse("Paul.Meyer", 7).unwrap().key(), taken.key());

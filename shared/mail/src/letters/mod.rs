@@ -22,7 +22,7 @@ use font::Weight;
 
 /// Returns the kind of a letter for the lists that accompany printed letters.
 pub const fn kind(letter: &Letter) -> &'static str {
-    match letter.says {
+    match letter.text {
         LetterText::Pin { .. } => "pin",
         LetterText::Notification { .. } => "notification",
     }
@@ -34,7 +34,7 @@ pub const fn kind(letter: &Letter) -> &'static str {
 /// # Errors
 /// [`Unprintable`] if the page would not show the whole letter.
 pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
-    let (greeting, content) = match &letter.says {
+    let (greeting, content) = match &letter.text {
         LetterText::Pin {
             greeting,
             organization,

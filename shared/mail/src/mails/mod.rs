@@ -5,13 +5,13 @@ mod access_ended;
 mod access_review;
 mod access_review_open;
 mod account_made;
+mod additional_organization;
 mod approved;
 mod backup_wanted;
 mod concurrent_use;
 mod confirm_email;
 mod email_change;
 mod feedback;
-mod further_organization;
 mod help_desk_acted;
 mod idle;
 mod invitation;
@@ -95,18 +95,18 @@ pub fn render(mail: &Mail, policy: &Policy) -> RenderedMail {
 }
 
 fn content(mail: &Mail, policy: &Policy) -> Content {
-    match &mail.says {
+    match &mail.text {
         MailText::Registered {
             username,
             pin_letter_by,
             agreement,
         } => registered::content(username, *pin_letter_by, agreement.as_ref(), policy),
-        MailText::AdditionalOrganizationResponse {
+        MailText::AdditionalOrganization {
             organization,
             awaits_approval,
             pin_letter_by,
             agreement,
-        } => further_organization::content(
+        } => additional_organization::content(
             organization,
             *awaits_approval,
             *pin_letter_by,
@@ -224,8 +224,8 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::PasswordReset {
             token,
             minutes,
-            asked,
-        } => password_reset::content(token, *minutes, asked, policy),
+            initiator,
+        } => password_reset::content(token, *minutes, initiator, policy),
         MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UsernameReminder { username } => username_reminder::content(username, policy),
         MailText::Idle {

@@ -1,6 +1,6 @@
 //! Sends a link to choose a new password (BL-14, EX-07).
 
-use vestibule_domain::outbox::mail::ResetAsked;
+use vestibule_domain::outbox::mail::ResetInitiator;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::values::text::Sensitive;
 
@@ -10,25 +10,25 @@ use crate::words::{help, page};
 pub(super) fn content(
     token: &Sensitive,
     minutes: u32,
-    asked: &ResetAsked,
+    initiator: &ResetInitiator,
     policy: &Policy,
 ) -> Content {
     let portal = &policy.title;
-    let who = match asked {
-        ResetAsked::ByAdministrator(organization) => format!(
+    let who = match initiator {
+        ResetInitiator::ByAdministrator(organization) => format!(
             "An administrator of {organization} requested a new password for your account on {portal}. The administrator cannot see this link."
         ),
-        ResetAsked::ByHelpDesk => format!(
+        ResetInitiator::ByHelpDesk => format!(
             "{} started a password reset for your account on {portal}.",
             policy.help_desk.name
         ),
-        ResetAsked::ByOwner => {
+        ResetInitiator::ByOwner => {
             format!("We received a request to reset the password for your account on {portal}.")
         }
     };
-    let reject_if_present = match asked {
-        ResetAsked::ByAdministrator(_) => "you do not need a new password",
-        ResetAsked::ByHelpDesk | ResetAsked::ByOwner => "you did not request this",
+    let exception = match initiator {
+        ResetInitiator::ByAdministrator(_) => "you do not need a new password",
+        ResetInitiator::ByHelpDesk | ResetInitiator::ByOwner => "you did not request this",
     };
     Content::new(
         format!("Choose a new password on {portal}"),
@@ -42,7 +42,7 @@ pub(super) fn content(
                 "The link works once and expires after {minutes} minutes. If you requested more than one link, only the latest one works."
             )),
             Block::text(format!(
-                "If {reject_if_present}, you can ignore this email, and your password will not change. If you keep receiving emails like this, call {}.",
+                "If {exception}, you can ignore this email, and your password will not change. If you keep receiving emails like this, call {}.",
                 help(&policy.help_desk)
             )),
         ],

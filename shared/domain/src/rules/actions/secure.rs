@@ -1,4 +1,4 @@
-//! The help desk's answer to an account that someone else may have used (SE-01).
+//! The help desk's response to an account that someone else may have used (SE-01).
 
 use crate::decision::Decision;
 use crate::outbox::mail::HelpDeskAct;

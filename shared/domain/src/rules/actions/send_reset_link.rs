@@ -1,7 +1,7 @@
 //! Sending a password reset link to a user (BL-14).
 
 use crate::decision::Decision;
-use crate::outbox::mail::ResetAsked;
+use crate::outbox::mail::ResetInitiator;
 use crate::policy::{Permission, RecoveryMeans};
 use crate::rules::actions::Refusal;
 use crate::rules::actions::authority::{Authority, Target};
@@ -25,7 +25,7 @@ pub fn send_reset_link(
     let account = target.account;
     authority.authorize(Permission::ReissueCodes, target, context.policy)?;
     let requested_by = match authority {
-        Authority::HelpDesk(_) => ResetAsked::ByHelpDesk,
+        Authority::HelpDesk(_) => ResetInitiator::ByHelpDesk,
         Authority::Administrator(_) => {
             let means = &context.policy.recovery.forgot_password;
             if !means.contains(&RecoveryMeans::Email) {
@@ -34,7 +34,7 @@ pub fn send_reset_link(
             let membership = target.membership(|_| true, Refusal::Unknown)?;
             let organization = target.organization_name(membership);
             let (_, name) = organization.ok_or(Refusal::Unknown)?;
-            ResetAsked::ByAdministrator(name.to_owned())
+            ResetInitiator::ByAdministrator(name.to_owned())
         }
     };
     let (after, link) =
