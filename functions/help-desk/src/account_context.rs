@@ -16,7 +16,7 @@ use vestibule_domain::rules::actions::Refusal;
 use vestibule_domain::rules::actions::authority::{Authority, Staff, Target};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::{Action as AuditAction, AuditEvent, Origin, Outcome};
+use vestibule_domain::state::audit::{Action as AuditAction, Origin};
 use vestibule_domain::state::membership::{Membership, PendingStep};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
@@ -83,29 +83,13 @@ impl AccountPath {
     }
 }
 
-/// Checks the permission of the caller's role before anything is loaded, and records a refusal (SE-10).
-pub(crate) async fn require(
-    app: &App,
-    caller: &Caller,
-    permission: Permission,
-    object: Option<&str>,
-) -> Result<(), Problem> {
-    let acting = caller.acting()?;
-    if acting.allowed(permission, &caller.policy).is_some() {
-        return Ok(());
-    }
-    let action = match permission {
-        Permission::ActOnAccounts => AuditAction::ActOnAccount,
-        _ => AuditAction::ViewAccount,
-    };
-    let refused = AuditEvent {
-        outcome: Outcome::Refused,
-        reason: Some("not_allowed".to_owned()),
-        object: object.map(str::to_owned),
-        ..caller.audit(action, app)
-    };
-    app.store.record(&refused).await?;
-    Err(Problem::not_allowed(&caller.policy))
+/// Checks the permission of the caller's role before anything is loaded.
+pub(crate) fn require(caller: &Caller, permission: Permission) -> Result<(), Problem> {
+    caller
+        .acting()?
+        .allowed(permission, &caller.policy)
+        .map(drop)
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
 /// The body of a request for an action.
@@ -171,7 +155,7 @@ impl<R: ActionRequest> FromRequest<App> for Action<R> {
         let Entitled(caller) = Entitled::from_request_parts(&mut parts, app).await?;
         let path = AccountPath::from_request_parts(&mut parts, app).await?;
         let Body(request) = Body::<R>::from_request(Request::from_parts(parts, body), app).await?;
-        require(app, &caller, Permission::ActOnAccounts, Some(&path.id)).await?;
+        require(&caller, Permission::ActOnAccounts)?;
         let mut errors = FieldErrors::default();
         let reason = Reason::parse(request.reason());
         let named = request
@@ -290,7 +274,7 @@ impl<'a> AccountContext<'a> {
         permission: Permission,
         path: &AccountPath,
     ) -> Result<Self, Problem> {
-        require(app, caller, permission, Some(&path.id)).await?;
+        require(caller, permission)?;
         let not_found = || Problem::not_found("account");
         let policy: &Policy = caller.served(app, &path.portal)?.ok_or_else(not_found)?;
         let id = AccountId::parse(&path.id).map_err(|_| not_found())?;
