@@ -20,7 +20,9 @@ use vestibule_domain::{Change, Decision};
 use vestibule_secrets::{Hasher, Purpose, Verified};
 use vestibule_store::attempts::AttemptKind;
 
-use crate::rate_limit::{Counter, Scene, count_all, exhausted};
+use crate::rate_limit::{
+    Counter, Scene, TOO_MANY_ATTEMPTS, count_all, exhausted, record_exhausted, record_subject,
+};
 use crate::{App, Caller, Problem};
 
 /// The hasher of an application. Everyone can hash a new password; only [`check`] compares one.
@@ -42,9 +44,6 @@ impl Passwords {
         self.0.runs()
     }
 }
-
-/// The reason of an attempt over a limit.
-const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
 
 /// The reason of an attempt with a wrong password.
 pub const WRONG_PASSWORD: &str = "wrong_password";
@@ -133,6 +132,7 @@ impl<T> Checked<T> {
         match self {
             Self::Right(found, proven) => Ok(Some((found, proven))),
             Self::Wrong { .. } => Ok(None),
+            Self::Exhausted(AttemptKind::Record) => Err(record_exhausted(policy)),
             Self::Exhausted(_) => Err(exhausted(limit, policy)),
         }
     }
@@ -432,17 +432,12 @@ pub async fn verification(
 /// record on all portals.
 pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -> [Counter; 3] {
     let (policy, _) = scene;
-    let subject = format!(
-        "{}/{}/{}",
-        record.plan,
-        record.kind.into_str(),
-        record.number
-    );
+    let subject = record_subject(record);
     let limit = &policy.rate_limits.registration;
     [
         Counter::step((AttemptKind::Verification, step), &subject, limit, policy),
         Counter::source(step, limit, scene),
-        Counter::record(&subject),
+        Counter::record(record),
     ]
 }
 
