@@ -801,6 +801,34 @@ fn alarms_and_dashboard_match_logged_messages() {
     }
 }
 
+/// A plan record is guessed wherever its facts are compared, so the alarm reads the log of each such function.
+#[test]
+fn se_09_the_alarm_reads_every_log_in_which_a_guessed_record_is_reported() {
+    let alarms = std::fs::read_to_string(root().join("infra/stacks/alarms.yaml")).unwrap();
+    let mut functions = 0;
+    for entry in std::fs::read_dir(root().join("functions")).unwrap() {
+        let folder = entry.unwrap();
+        let mut sources = Vec::new();
+        read_sources(&folder.path(), &mut sources);
+        let compares = |source: &String| {
+            source.contains("secret_check::verification(")
+                || source.contains("secret_check::verification_counters(")
+        };
+        if !sources.iter().any(compares) {
+            continue;
+        }
+        functions += 1;
+        let name = folder.file_name().into_string().unwrap();
+        let words = name.split('-').map(|w| w[..1].to_uppercase() + &w[1..]);
+        let log = words.collect::<String>() + "Log";
+        let filter = format!(
+            "LogGroupName: !Ref {log}\n      FilterPattern: '{{ $.fields.message = \"someone is guessing the facts of a plan record\" }}'"
+        );
+        assert!(alarms.contains(&filter), "{name}");
+    }
+    assert_eq!(functions, 2, "registration and the recovery of a username");
+}
+
 #[test]
 fn the_stack_has_few_parameters_and_no_secret() {
     let parameters = TEMPLATE["Parameters"].as_object().unwrap();
