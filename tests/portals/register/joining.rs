@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vestibule_local::Options;
 use vestibule_tests::invariants::invariants;
-use vestibule_tests::people::{PASSWORD, office_manager_terms, with};
+use vestibule_tests::people::{PASSWORD, group_principal, office_manager_terms, with};
 use vestibule_tests::{World, options, portals_with};
 
 /// The office manager of Lakeside Family Medicine.
@@ -71,6 +71,38 @@ async fn se_08_everyone_who_manages_an_organization_is_notified_when_a_person_jo
     pat.post("/me/organizations", further).await.expect(201);
     let subjects = subjects_to(&world, "hana@lakeside.example").await;
     assert!(subjects.contains(&joined), "{subjects:?}");
+}
+
+/// The principal of a group has left and an administrator has stayed. Whoever knows the last four digits of the
+/// tax ID becomes a principal only if the administrator agrees.
+#[tokio::test]
+async fn se_08_a_second_principal_of_a_group_is_approved_by_those_who_manage_it() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let ada = world.staff(&ruth, "Ada", "administrator").await;
+    let desk = world.help_desk().await;
+    let path = format!("/accounts/group/{}/removal", ruth.id().await);
+    let because = json!({ "reason": "The group asked us in writing." });
+    desk.agent.post(&path, because).await.expect(200);
+
+    let nora = with(group_principal(), "/email", "nora@blueheron.example");
+    let nora = with(with(nora, "/first_name", "Nora"), "/username", "nora.lind");
+    let registered = world.register("group", nora).await;
+    registered.has("/next_step", "await_approval");
+    let nora = world.sign_in("group", "nora.lind").await;
+    nora.get("/users").await.refused(403, "next-step-required");
+    let notice = world.last_mail_to("ada@blueheron.example").await;
+    assert_eq!(
+        notice.subject,
+        "A new user of Blue Heron Manufacturing needs your approval"
+    );
+    let id = ada.finds("nora").await;
+    ada.approves(&id)
+        .await
+        .expect(200)
+        .has("/role", "principal");
+    nora.get("/users").await.expect(200);
+    invariants(&world).await;
 }
 
 #[tokio::test]
