@@ -490,9 +490,8 @@ async fn bl_09_a_code_that_is_resent_beyond_the_limit_is_refused_and_the_last_on
         .refused(429, "too-many-attempts");
     let code = code_in(&world.last_mail_to("max@lakeside.example").await);
     let body = redemption(&username, &code);
-    let redeemed = world
-        .on("provider")
-        .post("/registration-codes/redemption", body);
+    let visitor = world.on("provider");
+    let redeemed = visitor.post("/registration-codes/redemption", body);
     redeemed.await.expect(200);
 }
 

@@ -49,6 +49,7 @@ const ACTIONS: &[(&str, &str, Action)] = &[
         "/{portal}/invitations/{id}/resend",
         Action::ResendInvitation,
     ),
+    ("PUT", "/{portal}/me/username", Action::ChooseUsername),
     ("POST", "/{portal}/pin/letter", Action::ReissuePin),
     ("GET", "/{portal}/users", Action::ListUsers),
     ("POST", "/{portal}/users", Action::AddUser),
