@@ -14,7 +14,7 @@ use vestibule_store::batches::Printing;
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{member, provider, with};
-use vestibule_tests::{Prepared, World, options, pin_in, portals_with_invalid};
+use vestibule_tests::{Prepared, World, options, pin_in, portals_with, portals_with_invalid};
 
 const MEMBERS: &str = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country
 100200301,0,Maria,Alvarez,Alvarez,1979-04-12,418 Heronmere Lane,Springfield,IL,62704,US
@@ -362,10 +362,9 @@ fn with_address(line: &str) -> String {
 async fn me_08_a_letter_that_cannot_be_printed_is_reported_to_its_owner_and_the_help_desk() {
     let world = with_waiting(3, &FaultInjector::default()).await;
     let fang = world.sign_in("member", "fang.wang").await;
-    fang.get("/pin/letter").await.has("/status", "mailed");
-    world.instance.print_letters().await.unwrap();
 
-    // The user sees it and receives one email, which names the help desk.
+    // The user learns it at registration, before anything is printed, and receives one email, which
+    // names the help desk. The welcome announces no letter.
     let letter = fang.get("/pin/letter").await.expect(200);
     letter
         .has("/status", "not_printed")
@@ -378,8 +377,12 @@ async fn me_08_a_letter_that_cannot_be_printed_is_reported_to_its_owner_and_the_
         .collect();
     assert_eq!(about.len(), 1);
     assert!(about[0].text.contains("(312) 555-"), "{}", about[0].text);
+    let welcome = mails.iter().find(|m| m.subject.starts_with("Welcome"));
+    let welcome = &welcome.unwrap().text;
+    assert!(!welcome.contains("should arrive"), "{welcome}");
 
     // The operator's list leads to the account, where the help desk sees it.
+    world.instance.print_letters().await.unwrap();
     let files = bucket(&world).await;
     let problems = String::from_utf8(files["2026-11-23-000001/problems.csv"].clone()).unwrap();
     let id = problems
@@ -437,6 +440,29 @@ async fn me_08_a_letter_that_cannot_be_printed_is_reported_to_its_owner_and_the_
     let page = printed.iter().find(|(_, page)| page.contains("Fang Wang"));
     let pin = pin_on(&page.unwrap().1);
     fang.enters_pin(&pin).await.expect(200);
+    invariants(&world).await;
+}
+
+/// The policy was changed after the letter was issued, so that only printing finds the fault.
+#[tokio::test]
+async fn me_08_a_letter_that_cannot_be_printed_later_is_reported_when_it_is_printed() {
+    let world = with_waiting(1, &FaultInjector::default()).await;
+    let maria = world.sign_in("member", "maria.alvarez").await;
+    maria.get("/pin/letter").await.has("/status", "mailed");
+    let replaced = [(
+        "\"Harborlight Health\", \"Member",
+        "\"\u{1f3e0}\", \"Member",
+    )];
+    let folder = portals_with("member", &replaced, "");
+    let printer = Printer {
+        portals: std::sync::Arc::new(vestibule_http::portals::open(folder.path()).unwrap()),
+        ..world.instance.printer.clone()
+    };
+    let done = at_work("print-letters", printer.run()).await.unwrap();
+    assert_eq!((done.printed, done.problems), (0, 1));
+    maria.get("/pin/letter").await.has("/status", "not_printed");
+    let mail = world.last_mail_to("maria@example.com").await;
+    assert_eq!(mail.subject, "We could not mail your PIN letter");
     assert_eq!(invariants(&world).await.done("mark_letter_not_printed"), 1);
 }
 

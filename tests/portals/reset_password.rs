@@ -512,13 +512,94 @@ async fn ux_09_questions_are_in_the_order_of_the_policy_for_known_and_unknown_us
     }
 }
 
+/// Strangers at many places request links for Ruth, as often as they like.
+#[tokio::test]
+async fn se_05_strangers_who_request_links_do_not_lock_the_owner_out_of_the_reset() {
+    let world = World::new().await;
+    world.group_principal().await;
+    let address = "ruth@blueheron.example";
+    let strangers = async |n: usize| {
+        for i in 0..n {
+            let stranger = world.on("group").from_source(&format!("203.0.113.{i}"));
+            ask(&stranger, "ruth.okafor").await.expect(202);
+        }
+        world.instance.settle().await.unwrap();
+        world.instance.settle().await.unwrap();
+    };
+    let links = || {
+        let mails = world.instance.inbox.to(address);
+        let of_link = mails
+            .into_iter()
+            .filter(|m| m.subject.starts_with("Choose a new password"));
+        of_link.collect::<Vec<_>>()
+    };
+    strangers(40).await;
+    assert_eq!(links().len(), 10);
+
+    // Ruth requests one herself. Nothing new is sent, and the newest link in her mailbox works.
+    let owner = world.on("group").from_source("198.51.100.1");
+    ask(&owner, "ruth.okafor").await.expect(202);
+    world.instance.settle().await.unwrap();
+    world.instance.settle().await.unwrap();
+    assert_eq!(links().len(), 10);
+    let token = link_token(links().last().unwrap());
+    owner
+        .post("/password-resets/look-up", json!({ "token": token }))
+        .await
+        .expect(200);
+
+    // When it has expired, the next request sends another one, however many there were on that day.
+    for sent in 11..14 {
+        world.pass(SignedDuration::from_mins(31));
+        strangers(5).await;
+        assert_eq!(links().len(), sent);
+        ask(&owner, "ruth.okafor").await.expect(202);
+        world.instance.settle().await.unwrap();
+        let token = link_token(links().last().unwrap());
+        let looked_up = owner.post("/password-resets/look-up", json!({ "token": token }));
+        looked_up.await.expect(200);
+    }
+    let token = link_token(links().last().unwrap());
+    let new = "Kelp-Orchard-47-Lantern";
+    let body = json!({ "token": token, "new_password": new });
+    redeem(&owner, body).await.expect(200);
+    owner.signs_in("ruth.okafor", new).await.expect(201);
+
+    // Requests of strangers for links leave the other emails of the day alone.
+    let reminder = json!({ "email": address });
+    for _ in 0..12 {
+        owner
+            .post("/username-reminders", &reminder)
+            .await
+            .expect(202);
+    }
+    let chandra = with(
+        people::group_principal(),
+        "/email",
+        "chandra@cedarandpine.example",
+    );
+    let cedar = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
+    let chandra = with(
+        with(chandra, "/verification", cedar),
+        "/username",
+        "chandra.cedar",
+    );
+    world.register("group", chandra).await;
+    let chandra = world.sign_in("group", "chandra.cedar").await;
+    let before = world.instance.inbox.to(address).len();
+    world.invite(&chandra, "Ruth", address, "user").await;
+    assert!(world.instance.inbox.to(address).len() > before);
+}
+
 #[tokio::test]
 async fn se_10_a_request_over_a_limit_leaves_a_trace() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
-    let anyone = world.on("group");
-    for _ in 0..10 {
-        ask(&anyone, "ruth.okafor").await.expect(202);
+    let anyone = world.on("group").from_source("203.0.113.7");
+    // As many as the policy allows one source, for whomever.
+    for n in 0..100 {
+        let username = format!("nobody.{}", n % 3);
+        ask(&anyone, &username).await.expect(202);
     }
     ask(&anyone, "ruth.okafor")
         .await

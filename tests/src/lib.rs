@@ -331,6 +331,17 @@ impl World {
         refused.filter_map(|e| field(e, "reason")).collect()
     }
 
+    /// Returns how many events on the audit trail are refusals with one of these reasons.
+    pub async fn refused_because(&self, reasons: &[&str]) -> usize {
+        let trail = self.items(&self.instance.tables.audit).await;
+        let field = |e: &Item, name: &str| Some(e.get(name)?.as_s().ok()?.clone());
+        let refused = trail.iter().filter(|e| {
+            field(e, "outcome").as_deref() == Some("refused")
+                && field(e, "reason").is_some_and(|reason| reasons.contains(&reason.as_str()))
+        });
+        refused.count()
+    }
+
     pub async fn items(&self, table: &str) -> Vec<Item> {
         let mut items = Vec::new();
         let mut start = None;

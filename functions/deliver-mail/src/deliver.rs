@@ -49,8 +49,9 @@ impl Mailer {
         let mail = match message {
             Message::Mail(mail) => mail,
             Message::Recovery(request) => {
-                self.recover(&request).await?;
-                self.close(id, Ending::Sent).await?;
+                let sender = sender.as_deref().filter(|_| tries == 1);
+                let ending = self.recover(&request, sender).await?;
+                self.close(id, ending).await?;
                 return Ok(true);
             }
             Message::Letter(_) => return Ok(false),

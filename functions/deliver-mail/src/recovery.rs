@@ -6,17 +6,24 @@ use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::recover;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
+use vestibule_store::outbox::Ending;
 use vestibule_store::{CommitError, StoreError};
 
 use crate::{MAX_ATTEMPTS, Mailer};
 
 impl Mailer {
-    /// Handles a recovery request: emails the owners of the matching accounts.
-    pub(crate) async fn recover(&self, request: &RecoveryRequest) -> Result<(), StoreError> {
+    /// Handles a recovery request: emails the owners of the matching accounts. `sender` is absent if the request
+    /// was counted at an earlier attempt. Returns how the request ends.
+    pub(crate) async fn recover(
+        &self,
+        request: &RecoveryRequest,
+        sender: Option<&str>,
+    ) -> Result<Ending, StoreError> {
         let portal = &request.origin.portal;
         let Some(policy) = self.portals.get(portal.as_str())? else {
-            return Ok(());
+            return Ok(Ending::Sent);
         };
+        let mut ending = Ending::Sent;
         let accounts = match &request.forgotten {
             Forgotten::Password { username } => self
                 .store
@@ -27,9 +34,18 @@ impl Mailer {
             Forgotten::Username { email } => self.store.accounts_by_email(portal, email).await?,
         };
         for account in accounts {
-            self.send_recovery(request, account, policy).await?;
+            let reason = self
+                .exceeded_by_recovery(request, sender, &account, policy)
+                .await?;
+            match reason {
+                Some(reason) => {
+                    self.record_limited(portal, &request.id, reason).await?;
+                    ending = Ending::Limited;
+                }
+                None => self.send_recovery(request, account, policy).await?,
+            }
         }
-        Ok(())
+        Ok(ending)
     }
 
     async fn send_recovery(

@@ -16,7 +16,7 @@ use vestibule_domain::rules::actions::Refusal;
 use vestibule_domain::rules::actions::authority::{Authority, Staff, Target};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::{Action as AuditAction, AuditEvent, Origin, Outcome};
+use vestibule_domain::state::audit::{Action as AuditAction, Origin};
 use vestibule_domain::state::membership::{Membership, PendingStep};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
@@ -84,32 +84,17 @@ impl AccountPath {
     }
 }
 
-/// Checks the permission of the caller's role before anything is loaded, and records a refusal (SE-10).
-pub(crate) async fn require(
-    app: &App,
-    caller: &Caller,
-    permission: Permission,
-    object: Option<&str>,
-) -> Result<(), Problem> {
+/// Checks the permission of the caller's role before anything is loaded. An action needs a recent second factor
+/// of a caller who has one (MF-07).
+pub(crate) fn require(caller: &Caller, permission: Permission) -> Result<(), Problem> {
     let acting = caller.acting()?;
-    if acting.allowed(permission, &caller.policy).is_some() {
-        return match permission {
-            Permission::ActOnAccounts => caller.require_confirmation(Confirmation::FactorIfAny),
-            _ => Ok(()),
-        };
+    if acting.allowed(permission, &caller.policy).is_none() {
+        return Err(Problem::not_allowed(&caller.policy));
     }
-    let action = match permission {
-        Permission::ActOnAccounts => AuditAction::ActOnAccount,
-        _ => AuditAction::ViewAccount,
-    };
-    let refused = AuditEvent {
-        outcome: Outcome::Refused,
-        reason: Some("not_allowed".to_owned()),
-        object: object.map(str::to_owned),
-        ..caller.audit(action, app)
-    };
-    app.store.record(&refused).await?;
-    Err(Problem::not_allowed(&caller.policy))
+    match permission {
+        Permission::ActOnAccounts => caller.require_confirmation(Confirmation::FactorIfAny),
+        _ => Ok(()),
+    }
 }
 
 /// The body of a request for an action.
@@ -175,7 +160,7 @@ impl<R: ActionRequest> FromRequest<App> for Action<R> {
         let Entitled(caller) = Entitled::from_request_parts(&mut parts, app).await?;
         let path = AccountPath::from_request_parts(&mut parts, app).await?;
         let Body(request) = Body::<R>::from_request(Request::from_parts(parts, body), app).await?;
-        require(app, &caller, Permission::ActOnAccounts, Some(&path.id)).await?;
+        require(&caller, Permission::ActOnAccounts)?;
         let mut errors = FieldErrors::default();
         let reason = Reason::parse(request.reason());
         let named = request
@@ -294,7 +279,7 @@ impl<'a> AccountContext<'a> {
         permission: Permission,
         path: &AccountPath,
     ) -> Result<Self, Problem> {
-        require(app, caller, permission, Some(&path.id)).await?;
+        require(caller, permission)?;
         let not_found = || Problem::not_found("account");
         let policy: &Policy = caller.served(app, &path.portal)?.ok_or_else(not_found)?;
         let id = AccountId::parse(&path.id).map_err(|_| not_found())?;

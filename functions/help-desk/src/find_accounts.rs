@@ -89,7 +89,7 @@ pub(crate) async fn find_accounts(
     Entitled(caller): Entitled,
     Body(request): Body<AccountSearchRequest>,
 ) -> Result<Json<AccountSearchResponse>, Problem> {
-    require(&app, &caller, Permission::FindAccounts, None).await?;
+    require(&caller, Permission::FindAccounts)?;
     let mut fields = FieldErrors::default();
     let policy = caller.served(&app, &request.portal)?;
     if policy.is_none() {
@@ -148,18 +148,7 @@ fn by(request: &AccountSearchRequest, policy: &Policy, fields: &mut FieldErrors)
             .take("username", Username::parse(name.trim(), 1))
             .map(By::Username),
         (None, Some(email), None) => fields.take("email", Email::parse(email)).map(By::Email),
-        (None, None, Some(number)) => {
-            let kinds: BTreeSet<_> = policy
-                .registration_types
-                .iter()
-                .map(|w| w.record_type)
-                .collect();
-            let read: Vec<_> = kinds
-                .into_iter()
-                .filter_map(|kind| Some((kind, fields.take("number", kind.parse_number(number))?)))
-                .collect();
-            Some(By::Number(read))
-        }
+        (None, None, Some(number)) => Some(By::Number(numbers(number, policy, fields))),
         _ => {
             fields.push(
                 "username",
@@ -168,6 +157,34 @@ fn by(request: &AccountSearchRequest, policy: &Policy, fields: &mut FieldErrors)
             None
         }
     }
+}
+
+/// Parses the number of a plan record as each type of record that the portal registers.
+pub(crate) fn numbers(
+    number: &str,
+    policy: &Policy,
+    fields: &mut FieldErrors,
+) -> Vec<(RecordKind, String)> {
+    let kinds: BTreeSet<_> = policy
+        .registration_types
+        .iter()
+        .map(|w| w.record_type)
+        .collect();
+    kinds
+        .into_iter()
+        .filter_map(|kind| Some((kind, fields.take("number", kind.parse_number(number))?)))
+        .collect()
+}
+
+/// Returns the keys of the plan records with these numbers.
+pub(crate) fn keys_of(numbers: &[(RecordKind, String)], policy: &Policy) -> Vec<RecordKey> {
+    let key = |(kind, number): &(RecordKind, String)| RecordKey {
+        plan: policy.plan.id.to_string(),
+        kind: *kind,
+        number: number.clone(),
+        person: 0,
+    };
+    numbers.iter().map(key).collect()
 }
 
 async fn look_up(app: &App, policy: &Policy, by: &By) -> Result<Vec<Account>, Problem> {
@@ -180,13 +197,7 @@ async fn look_up(app: &App, policy: &Policy, by: &By) -> Result<Vec<Account>, Pr
         By::Email(email) => Ok(app.store.accounts_by_email(portal, email).await?),
         By::Number(numbers) => {
             let mut ids = BTreeSet::new();
-            for (kind, number) in numbers {
-                let key = RecordKey {
-                    plan: policy.plan.id.to_string(),
-                    kind: *kind,
-                    number: number.clone(),
-                    person: 0,
-                };
+            for key in keys_of(numbers, policy) {
                 let records = app.store.plan_records(&key).await?;
                 let claims = records.iter().filter_map(|r| r.claims.get(portal));
                 ids.extend(claims.flat_map(|c| c.by.values().cloned()));

@@ -19,6 +19,7 @@ mod set_subscriptions;
 mod show;
 mod start_reset;
 mod unlock;
+mod unlock_record;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -38,6 +39,7 @@ vestibule_http::routes! {
     resend_invitation::resend_invitation,
     start_reset::start_reset,
     unlock::unlock,
+    unlock_record::unlock_record,
     secure::secure,
     reinstate::reinstate,
     rename::rename,

@@ -40,8 +40,9 @@ pub(crate) struct PendingInvitation {
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     role: &'static str,
-    /// The invitation status: `pending` or `expired`. Sending an expired invitation again makes it
-    /// usable again.
+    /// The invitation status: `pending`, `expired`, or `suspended` if the person who last sent it can no
+    /// longer invite. Sending an expired invitation again makes it usable again; only an administrator of
+    /// the organization can do so for a suspended one.
     status: &'static str,
     /// When the invitation was last sent.
     sent_at: String,
@@ -52,11 +53,10 @@ pub(crate) struct PendingInvitation {
 
 impl PendingInvitation {
     /// Returns `None` if the invitation was accepted or revoked.
-    fn of(invitation: &Invitation, now: jiff::Timestamp) -> Option<Self> {
-        let status = invitation.status(now);
+    fn of(invitation: &Invitation, status: InvitationStatus) -> Option<Self> {
         if !matches!(
             status,
-            InvitationStatus::Pending | InvitationStatus::Expired
+            InvitationStatus::Pending | InvitationStatus::Suspended | InvitationStatus::Expired
         ) {
             return None;
         }
@@ -76,7 +76,7 @@ impl PendingInvitation {
 
 /// List open invitations
 ///
-/// Lists the pending and expired invitations of an account's organization; the request is recorded
+/// Lists the open and expired invitations of an account's organization; the request is recorded
 /// on the organization's audit trail. A page may hold few invitations, or none, even if more
 /// follow: continue while `next_cursor` is present.
 #[utoipa::path(
@@ -126,10 +126,13 @@ pub(crate) async fn list_invitations(
         .invitations(&context.policy.portal, organization, after.as_ref(), 50)
         .await?;
     let now = context.origin.at;
-    let waiting = page
-        .items
-        .iter()
-        .filter_map(|i| PendingInvitation::of(i, now));
+    let standings = app.store.invitation_standings(&page.items, now).await?;
+    let waiting = page.items.iter().filter_map(|invitation| {
+        let status = standings
+            .of(invitation)
+            .status(invitation, context.policy, now);
+        PendingInvitation::of(invitation, status)
+    });
     Ok(Json(Page {
         items: waiting.collect(),
         next_cursor: page.next,

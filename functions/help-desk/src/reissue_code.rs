@@ -21,6 +21,7 @@ use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
     responses(
         (status = 200, body = AccountResponse, description = "The account after the action"),
         (status = 409, description = "`approval-not-pending`, `unsupported-on-portal`, `access-expired`, `account-disabled`, `account-deleted` or `conflict`"),
+        (status = 429, description = "`too-many-attempts`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]

@@ -9,7 +9,6 @@ use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::actions::resend_invitation;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::invite::Refusal;
-use vestibule_domain::state::invitation::Invitation;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems};
@@ -70,6 +69,7 @@ impl ActionRequest for ResendInvitationRequest {
         (status = 200, body = ResendInvitationResponse, description = "The resent invitation"),
         (status = 404, description = "`not-found`: there is no such account, or no invitation to this address"),
         (status = 409, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted` or `conflict`"),
+        (status = 429, description = "`too-many-attempts`"),
         EntitledProblems, FieldProblems,
     )
 )]
@@ -86,7 +86,7 @@ pub(crate) async fn resend_invitation(
                 .target(action.named.as_ref())
                 .inviting_organization()
                 .map_err(|refusal| problem(refusal, policy))?;
-            let id = Invitation::natural_id(organization, &action.fields);
+            let id = action.app.store.invitation_id(organization, &action.fields);
             let invitation = action
                 .app
                 .store

@@ -62,8 +62,17 @@ async fn apply_all_due(
             return Ok(());
         };
         if run.dry_run {
-            swept.previews.push(preview(&account, policy, act.due));
+            let whole = (!act.is_partial).then(|| preview(&account, policy, act.due));
+            swept.previews.extend(whole);
         } else {
+            for notices in act.notices {
+                match app.commit(notices, &mut rng).await {
+                    Ok(()) => {}
+                    Err(CommitError::Store(error)) => return Err(error),
+                    // Someone changed the follow-up of an organization: the next run queues them again.
+                    Err(CommitError::Stale | CommitError::Taken(_)) => return Ok(()),
+                }
+            }
             match app.commit(act.decision, &mut rng).await {
                 Ok(()) => {}
                 Err(CommitError::Stale) => {
@@ -80,7 +89,9 @@ async fn apply_all_due(
                 Err(CommitError::Taken(_)) => return Ok(()),
             }
         }
-        *swept.summary.done.entry(act.due.action).or_default() += 1;
+        if !act.is_partial {
+            *swept.summary.done.entry(act.due.action).or_default() += 1;
+        }
         account = act.after;
     }
     Ok(())

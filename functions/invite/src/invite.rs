@@ -53,6 +53,7 @@ const fn user() -> Role {
     responses(
         (status = 201, body = InvitationResponse, description = "The invitation", headers(("location" = String, description = "The URL of the invitation"))),
         (status = 409, description = "`already-invited`"),
+        (status = 429, description = "`too-many-attempts`"),
         EntitledProblems, FieldProblems,
     )
 )]
@@ -87,7 +88,7 @@ pub(crate) async fn invite(
         |state, rng| decide(state, caller, invitee, rng),
         |_, invitation| {
             let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
-            let body = InvitationResponse::of(invitation, caller.origin.at);
+            let body = InvitationResponse::of(invitation, invitation.status(caller.origin.at));
             Created::at(location, &body)
         },
     )
@@ -142,9 +143,10 @@ fn decide(
 ) -> Result<(Invitation, Decision), Problem> {
     let own = own_organization(caller)?;
     caller.require_confirmation_to_grant(invitee.role)?;
-    let locator = format!("{own}.{}", Invitation::natural_id(own, &invitee.email));
+    let locator = format!("{own}.{}", state.id);
     let token = Token::random(TokenKind::Invitation, locator, rng);
     let history = History {
+        id: &state.id,
         invitation: state.invitation.as_ref(),
         accepted_by: state.accepted_by.as_ref(),
         is_former_user: state.is_former_user,

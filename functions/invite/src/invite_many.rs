@@ -1,6 +1,5 @@
 //! `POST /{portal}/invitations.csv`: invites users from a CSV file (UX-08).
 
-use axum::Json;
 use axum::extract::{Request, State};
 use futures::{StreamExt, stream};
 use vestibule_domain::policy::{Onboarding, Permission};
@@ -41,7 +40,7 @@ pub(crate) async fn invite_many(
     State(app): State<App>,
     Entitled(caller): Entitled,
     request: Request,
-) -> Result<Json<BulkResponse>, Problem> {
+) -> Result<BulkResponse, Problem> {
     let policy = &caller.policy;
     caller
         .acting()?
@@ -56,7 +55,7 @@ pub(crate) async fn invite_many(
         .buffer_unordered(CONCURRENCY)
         .collect::<Vec<_>>()
         .await;
-    Ok(Json(BulkResponse::of([answers, doubles].concat())))
+    Ok(BulkResponse::of([answers, doubles].concat()))
 }
 
 async fn one(app: &App, caller: &Caller, row: Row) -> RowResponse {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::invite::Refusal;
-use vestibule_domain::state::invitation::Invitation;
+use vestibule_domain::state::invitation::{Invitation, InvitationStatus};
 use vestibule_http::{Problem, credentials, responses};
 
 vestibule_http::routes! {
@@ -33,7 +33,9 @@ struct InvitationResponse {
     /// The email address that the invitation was sent to; no other address can use it.
     email: String,
     role: String,
-    /// The status of the invitation: `pending`, `expired`, `accepted` or `revoked`.
+    /// The status of the invitation: `pending`, `suspended`, `expired`, `accepted` or `revoked`. A
+    /// suspended invitation can't be accepted, because the person who last sent it can no longer invite;
+    /// resending it makes it valid again.
     status: &'static str,
     /// When the invitation was last sent.
     sent_at: String,
@@ -46,14 +48,14 @@ struct InvitationResponse {
 }
 
 impl InvitationResponse {
-    fn of(invitation: &Invitation, now: jiff::Timestamp) -> Self {
+    fn of(invitation: &Invitation, status: InvitationStatus) -> Self {
         Self {
             id: invitation.id.to_string(),
             first_name: invitation.name.first.to_string(),
             last_name: invitation.name.last.to_string(),
             email: invitation.email.to_string(),
             role: invitation.role.into_str().to_owned(),
-            status: invitation.status(now).into_str(),
+            status: status.into_str(),
             sent_at: responses::moment(invitation.sent_at),
             sent: invitation.sent,
             expires_at: responses::moment(invitation.expires_at),

@@ -50,12 +50,16 @@ pub(crate) async fn list(
             .invitations(&caller.policy.portal, organization, after.as_ref(), 50);
     let reading = caller.record_reading(&app, Action::ListInvitations, None);
     let (page, ()) = future::try_join(invitations.map_err(Problem::from), reading).await?;
+    let now = caller.origin.at;
+    let standings = app.store.invitation_standings(&page.items, now).await?;
+    let described = page.items.iter().map(|invitation| {
+        let status = standings
+            .of(invitation)
+            .status(invitation, &caller.policy, now);
+        InvitationResponse::of(invitation, status)
+    });
     Ok(Json(Page {
-        items: page
-            .items
-            .iter()
-            .map(|i| InvitationResponse::of(i, caller.origin.at))
-            .collect(),
+        items: described.collect(),
         next_cursor: page.next,
     }))
 }

@@ -24,6 +24,7 @@ use crate::{InvitationResponse, problem};
     responses(
         (status = 200, body = InvitationResponse, description = "The resent invitation"),
         (status = 409, description = "`invitation-used`, `invitation-revoked` or `previously-removed`"),
+        (status = 429, description = "`too-many-attempts`"),
         SignedInProblems, NotFoundProblems,
     )
 )]
@@ -66,5 +67,6 @@ pub(crate) async fn resend(
         },
     )
     .await?;
-    Ok(Json(InvitationResponse::of(&invitation, caller.origin.at)))
+    let status = invitation.status(caller.origin.at);
+    Ok(Json(InvitationResponse::of(&invitation, status)))
 }

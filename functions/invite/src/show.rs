@@ -42,5 +42,9 @@ pub(crate) async fn show(
     let reading = caller.record_reading(&app, Action::ListInvitations, Some(id.as_str()));
     let (found, ()) = future::try_join(invitation.map_err(Problem::from), reading).await?;
     let invitation = found.ok_or_else(unknown)?;
-    Ok(Json(InvitationResponse::of(&invitation, caller.origin.at)))
+    let now = caller.origin.at;
+    let invitations = std::slice::from_ref(&invitation);
+    let standings = app.store.invitation_standings(invitations, now).await?;
+    let status = standings.of(&invitation).status(&invitation, policy, now);
+    Ok(Json(InvitationResponse::of(&invitation, status)))
 }

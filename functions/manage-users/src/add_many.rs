@@ -1,7 +1,6 @@
 //! `POST /{portal}/users.csv`: adds many users from a CSV file; each receives a registration code
 //! by email (BL-08, UX-08).
 
-use axum::Json;
 use axum::extract::{Request, State};
 use futures::{StreamExt, stream};
 use vestibule_domain::policy::{Onboarding, Permission};
@@ -44,7 +43,7 @@ pub(crate) async fn add_many(
     State(app): State<App>,
     Entitled(caller): Entitled,
     request: Request,
-) -> Result<Json<BulkResponse>, Problem> {
+) -> Result<BulkResponse, Problem> {
     let policy = &caller.policy;
     caller
         .acting()?
@@ -69,7 +68,7 @@ pub(crate) async fn add_many(
         .buffer_unordered(CONCURRENCY)
         .collect::<Vec<_>>()
         .await;
-    Ok(Json(BulkResponse::of([answers, doubles].concat())))
+    Ok(BulkResponse::of([answers, doubles].concat()))
 }
 
 async fn one(app: &App, caller: &Caller, organization: &Organization, row: Row) -> RowResponse {

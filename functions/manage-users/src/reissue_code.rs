@@ -21,6 +21,7 @@ use crate::email_user;
         (status = 202, description = "The email is queued"),
         (status = 403, description = "`not-allowed`, `ask-help-desk` or `next-step-required`"),
         (status = 409, description = "`no-pending-code`, `self-action-forbidden` or `conflict`"),
+        (status = 429, description = "`too-many-attempts`"),
         SignedInProblems, NotFoundProblems,
     )
 )]

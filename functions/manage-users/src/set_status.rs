@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::rules::actions::set_status::{self, NewStatus};
+use vestibule_domain::state::audit::Action;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem};
@@ -51,9 +52,9 @@ pub(crate) async fn set_status(
     Id(id): Id,
     Body(request): Body<SetUserStatusRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
-    let to = match request.status {
-        UserStatus::Active => NewStatus::Active,
-        UserStatus::Disabled => NewStatus::Disabled,
+    let (to, action) = match request.status {
+        UserStatus::Active => (NewStatus::Active, Action::ReinstateUser),
+        UserStatus::Disabled => (NewStatus::Disabled, Action::DisableUser),
     };
     let (loaded, user) = act(
         &app,
@@ -64,6 +65,7 @@ pub(crate) async fn set_status(
             set_status::set_status(authority, loaded.target(), to, context)
         },
     )
-    .await?;
+    .await
+    .map_err(|problem| problem.refusing(action))?;
     UserResponse::after(&user, &loaded.organization, &caller).map(Json)
 }

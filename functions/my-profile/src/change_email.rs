@@ -37,6 +37,7 @@ pub(crate) struct ChangeEmailRequest {
     responses(
         (status = 202, description = "The confirmation link is queued"),
         (status = 422, description = "`invalid-fields`"),
+        (status = 429, description = "`too-many-attempts`"),
         SignedInProblems, FieldProblems,
     )
 )]

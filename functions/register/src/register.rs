@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use utoipa::ToSchema;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{ChosenBy, LetterAddress, Policy, RecordedBy, RegistrationType};
-use vestibule_domain::rules::activate::FreshCode;
+use vestibule_domain::rules::activate::NewPin;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::step_after_sign_in;
 use vestibule_domain::rules::register::{
@@ -389,9 +389,12 @@ pub(crate) fn fresh_pin(
     registration_type: &RegistrationType,
     policy: &Policy,
     rng: &mut StdRng,
-) -> Option<FreshCode> {
+) -> Option<NewPin> {
     let pin = policy.pin.as_ref().filter(|_| registration_type.pin)?;
-    Some(app.fresh_pin(pin.digits.get(), rng))
+    Some(NewPin {
+        fresh: app.fresh_pin(pin.digits.get(), rng),
+        is_printable: credentials::is_printable,
+    })
 }
 
 /// Builds the `201 Created` response for an account and its membership.

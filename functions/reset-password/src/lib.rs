@@ -20,7 +20,6 @@ use vestibule_http::rate_limit::Scene;
 use vestibule_http::router::in_least_time;
 use vestibule_http::secret_check::Described;
 use vestibule_http::{App, Problem, request_limit};
-use vestibule_store::attempts::AttemptKind;
 
 vestibule_http::routes! {
     start_reset::start_reset,
@@ -32,19 +31,13 @@ vestibule_http::routes! {
     ; layer: middleware::from_fn(in_least_time)
 }
 
-/// Counts a recovery request for its subject and its source.
-async fn count(
-    app: &App,
-    step: &str,
-    subject: &str,
-    action: Action,
-    scene: Scene<'_>,
-) -> Result<(), Problem> {
+/// Counts a recovery request for its source. The emails that it causes are limited when they are sent, so that
+/// strangers can't use up the requests of an owner (SE-05).
+async fn count(app: &App, step: &str, action: Action, scene: Scene<'_>) -> Result<(), Problem> {
     let (policy, _) = scene;
     let described = Described::anonymous(action);
-    let counted = (AttemptKind::Recovery, step, subject);
     let limit = &policy.rate_limits.sign_in;
-    request_limit::count_step(app, counted, limit, &described, scene).await
+    request_limit::count_source(app, step, limit, &described, scene).await
 }
 
 /// Returns the account's security questions. A name without an account gets questions chosen by a keyed

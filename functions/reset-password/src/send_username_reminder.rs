@@ -56,7 +56,7 @@ pub(crate) async fn send_username_reminder(
     let email = fields.take("email", Email::parse(&request.email));
     let email = fields.into_result(email)?;
     let scene = (&*policy, &origin);
-    count(&app, "remind", &email.key(), Action::RecoverUsername, scene).await?;
+    count(&app, "remind", Action::RecoverUsername, scene).await?;
     let mut rng = app.rng();
     let audit = AuditEvent::done(&origin, Actor::Unknown, Action::RecoverUsername, &mut rng);
     let noted = Message::Recovery(RecoveryRequest {

@@ -13,7 +13,7 @@ use vestibule_domain::values::ids::MessageId;
 use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 
 use crate::{count, names, questions};
 
@@ -60,14 +60,7 @@ pub(crate) async fn start_reset(
     let username = fields.take("username", Username::parse(request.username.trim(), 1));
     let key = fields.into_result(username)?.key();
     let scene = (&*policy, &origin);
-    count(
-        &app,
-        rate_limit::ASK_RESET,
-        &key,
-        Action::RequestPasswordReset,
-        scene,
-    )
-    .await?;
+    count(&app, "ask-reset", Action::RequestPasswordReset, scene).await?;
 
     let mut rng = app.rng();
     let means = &policy.recovery.forgot_password;

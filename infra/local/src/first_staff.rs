@@ -99,13 +99,13 @@ async fn create(app: &App, person: FirstStaff, which: Which) -> Result<Made, Sta
         at: app.clock.now(),
         source: None,
     };
+    let id = app.store.help_desk_organization_id(&policy.portal);
     let registered = match which {
         Which::First => {
             let context = Context::new(&policy, &origin, &mut rng);
-            help_desk::first_staff(applicant, context).ok_or("the portal isn't a help desk")?
+            help_desk::first_staff(applicant, id, context).ok_or("the portal isn't a help desk")?
         }
         Which::Second => {
-            let id = help_desk::organization_id(&policy.portal);
             let organization = app.store.organization(&policy.portal, &id).await;
             let organization = organization.map_err(|cause| cause.to_string())?;
             let organization = organization

@@ -548,6 +548,29 @@ impl Instance {
 
     /// Returns the API of all functions.
     pub fn router(&self) -> Router {
+        self.serve(self.app.clone(), &self.keyring)
+    }
+
+    /// Returns the API as another process would serve it, which read the keyring now and refreshes it by itself, and
+    /// that process's keyring (SE-11).
+    pub fn other_process(&self, hashing: HashParameters) -> (Router, Arc<Keyring>) {
+        let keyring = Arc::new(self.keyring.keyring().separate());
+        let keys = self.keys.clone();
+        let open = OpenKeyring::new(keys, Arc::clone(&keyring), self.app.clock.now());
+        let tables = self.tables.clone();
+        let app = App {
+            store: Store::new(self.db.clone(), tables, Arc::clone(&keyring)),
+            hasher: Passwords::new(Hasher::new(
+                hashing,
+                Arc::clone(&keyring),
+                NonZeroUsize::MIN,
+            )),
+            ..self.app.clone()
+        };
+        (self.serve(app, &Arc::new(open)), keyring)
+    }
+
+    fn serve(&self, app: App, keyring: &Arc<OpenKeyring>) -> Router {
         let written = Arc::clone(&self.written);
         let notify = move |request: Request, next: Next| {
             let written = Arc::clone(&written);
@@ -557,7 +580,7 @@ impl Instance {
                 response
             }
         };
-        let (keyring, clock) = (Arc::clone(&self.keyring), self.app.clock.clone());
+        let (keyring, clock) = (Arc::clone(keyring), app.clock.clone());
         let refresh = move |request: Request, next: Next| {
             let (keyring, clock) = (Arc::clone(&keyring), clock.clone());
             async move {
@@ -567,7 +590,7 @@ impl Instance {
                 }
             }
         };
-        vestibule_http::serve(routes(), self.app.clone())
+        vestibule_http::serve(routes(), app)
             .layer(middleware::from_fn(refresh))
             .layer(middleware::from_fn(note_source))
             .layer(middleware::from_fn(notify))

@@ -1109,12 +1109,12 @@ fn all_faults_of_a_file_are_reported_at_once_in_the_order_of_its_lines() {
         "agent.toml:56: registration_type[0].role: has no [roles.member] section",
         "agent.toml:57: registration_type[0].pin: needs a [pin] section",
         "agent.toml:58: registration_type[0].organization: must be given for every role but member",
-        "agent.toml:69: agreement[0].registration_types: agents is no [[registration_type]]",
-        "agent.toml:79: recovery.forgot_username: must name at least one means: nobody gets in without proof",
-        "agent.toml:90: service[1].id: must be 1 to 40 of a-z, 0-9, _ and -",
-        "agent.toml:94: service[2].id: quotes is given twice",
-        "agent.toml:141: roles.user: missing field `title`",
-        "agent.toml:142: roles.user.called: unknown field `called`, expected one of `title`, `permissions`, `can_grant`",
+        "agent.toml:70: agreement[0].registration_types: agents is no [[registration_type]]",
+        "agent.toml:80: recovery.forgot_username: must name at least one means: nobody gets in without proof",
+        "agent.toml:91: service[1].id: must be 1 to 40 of a-z, 0-9, _ and -",
+        "agent.toml:95: service[2].id: quotes is given twice",
+        "agent.toml:142: roles.user: missing field `title`",
+        "agent.toml:143: roles.user.called: unknown field `called`, expected one of `title`, `permissions`, `can_grant`",
     ];
     assert_eq!(faults, expected);
 }

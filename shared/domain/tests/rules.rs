@@ -827,7 +827,7 @@ fn invitation(token: &Token, state: State) -> Invitation {
         last: NamePart::parse("Lind").unwrap(),
     };
     Invitation {
-        id: Invitation::natural_id(&organization, &email),
+        id: InvitationId::from_bytes([5; 16]),
         version: 0,
         portal: PortalId::parse("group").unwrap(),
         organization,
@@ -1123,22 +1123,6 @@ fn codes_are_well_formed_and_uniformly_distributed() {
     );
 }
 
-proptest! {
-    #![proptest_config(fixed())]
-
-    #[test]
-    fn an_organization_has_one_invitation_per_address(local in "[a-zA-Z0-9+]{1,20}", one: [u8; 16], two: [u8; 16]) {
-        let lower = Email::parse(&format!("{}@example.com", local.to_lowercase())).unwrap();
-        let as_typed = Email::parse(&format!("{local}@Example.COM")).unwrap();
-        let (a, b) = (OrganizationId::from_bytes(one), OrganizationId::from_bytes(two));
-        let id: InvitationId = Invitation::natural_id(&a, &lower);
-        prop_assert_eq!(&id, &Invitation::natural_id(&a, &as_typed));
-        prop_assert_eq!(a == b, id == Invitation::natural_id(&b, &lower));
-        let tagged = Email::parse(&format!("{local}+tag@example.com")).unwrap();
-        prop_assert_ne!(id, Invitation::natural_id(&a, &tagged));
-    }
-}
-
 /// The producer portal with password expiration.
 fn timed() -> Policy {
     edited(
@@ -1162,6 +1146,48 @@ fn re_registration(start: &str, cutoff: &str) -> String {
     format!(
         "[[campaign]]\nkind = \"re_registration\"\nstart = {start}\ncutoff = {cutoff}\ntransition_days = 90\nwarning_days = [14, 1]"
     )
+}
+
+/// A transaction writes at most a hundred items. The administrators of all organizations are notified nevertheless.
+#[test]
+fn ba_02_the_administrators_of_fifty_organizations_are_notified_in_small_transactions() {
+    let policy = policy("producer");
+    let of = |n: u8| Membership {
+        organization: Some(OrganizationId::from_bytes([n; 16])),
+        role: Role::User,
+        ..membership(PendingStep::Open, None)
+    };
+    let mut account = account("producer", (0..50).map(of).collect());
+    let mut notified = BTreeMap::<_, BTreeSet<_>>::new();
+    for days in [181, 182, 401] {
+        let origin = Origin {
+            portal: account.portal.clone(),
+            at: at(NOW) + SignedDuration::from_hours(24 * days),
+            source: None,
+        };
+        let mut rounds = 0;
+        while let Some(act) =
+            schedule::apply(&account, &[], Context::new(&policy, &origin, &mut rng()))
+        {
+            for decision in act.notices.iter().chain([&act.decision]) {
+                let mut notices = 0;
+                for change in &decision.changes {
+                    if let Change::QueueAdminNotice(notice) = change {
+                        let of_outcome = notified.entry(format!("{:?}", notice.outcome));
+                        assert!(of_outcome.or_default().insert(notice.organization.clone()));
+                        notices += 1;
+                    }
+                }
+                assert!(notices <= 40 && decision.changes.len() <= 50);
+            }
+            account = act.after;
+            rounds += 1;
+            assert!(rounds < 12, "the sweep repeats an action at most so often");
+        }
+    }
+    assert_eq!(account.status, Status::Deleted);
+    let counts: Vec<_> = notified.values().map(BTreeSet::len).collect();
+    assert_eq!(counts, [50, 50], "{:?}", notified.keys());
 }
 
 /// A campaign's requirements (end of access, cutoff), by registration date and current date.

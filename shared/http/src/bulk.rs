@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use jiff::civil::Date;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error, StrDeserializer};
@@ -16,6 +18,7 @@ use vestibule_domain::policy::Role;
 use vestibule_domain::values::csv;
 use vestibule_domain::values::text::{Email, PersonName};
 
+use crate::privileged::Refused;
 use crate::problem::FieldError;
 use crate::{FieldErrors, Problem, credentials};
 
@@ -147,6 +150,9 @@ pub struct RowResponse {
     /// The invalid cells.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Whether the caller may not do what the row requests.
+    #[serde(skip)]
+    refused: Option<Refused>,
 }
 
 /// The results of a file, one per row and in file order.
@@ -190,6 +196,7 @@ impl RowResponse {
                 id: Some(id),
                 detail: None,
                 errors: Vec::new(),
+                refused: None,
             },
             Err(problem) => {
                 let status = match problem.kind() {
@@ -197,6 +204,7 @@ impl RowResponse {
                     "unavailable" | "internal" | "conflict" => RowStatus::Retry,
                     _ => RowStatus::Rejected,
                 };
+                let refused = Refused::of(problem.kind(), None);
                 let (detail, errors) = problem.into_parts();
                 Self {
                     row: line,
@@ -204,9 +212,22 @@ impl RowResponse {
                     id: None,
                     detail: Some(detail),
                     errors,
+                    refused,
                 }
             }
         }
+    }
+}
+
+impl IntoResponse for BulkResponse {
+    /// Marks the response if rows were refused, so that the file leaves one event on the audit trail (SE-10).
+    fn into_response(self) -> Response {
+        let refused = self.rows.iter().find_map(|row| row.refused);
+        let mut response = Json(self).into_response();
+        if let Some(refused) = refused {
+            response.extensions_mut().insert(refused);
+        }
+        response
     }
 }
 

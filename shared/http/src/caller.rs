@@ -19,6 +19,7 @@ use vestibule_domain::state::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
 
 use crate::pending_steps::Operation;
+use crate::privileged::CallerSlot;
 use crate::request::{Portal, RequestOrigin};
 use crate::{App, Attempt, Problem};
 
@@ -187,6 +188,9 @@ impl FromRequestParts<App> for SignedIn {
             origin,
             operation: Operation::of(parts),
         };
+        if let Some(slot) = parts.extensions.get::<CallerSlot>() {
+            slot.set(&caller);
+        }
         caller.next_step = caller.pending_step(&caller.account);
         caller.confine(caller.next_step)?;
         Ok(Self(caller))

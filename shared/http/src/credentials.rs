@@ -394,20 +394,21 @@ pub fn postal_address(
     Some(address)
 }
 
+/// Returns whether a message is a letter that can be printed, or no letter.
+pub fn is_printable(message: &Message, policy: &Policy) -> bool {
+    match message {
+        Message::Letter(letter) => letters::lay_out(letter, policy).is_ok(),
+        Message::Mail(_) | Message::Recovery(_) => true,
+    }
+}
+
 /// Checks that the PIN letter of a decision can be printed, so that no letter is announced that never
 /// arrives (ME-08).
 ///
 /// # Errors
 /// A problem that names the help desk, which can have the address corrected.
 pub fn printable_letters(decision: Decision, policy: &Policy) -> Result<Decision, Problem> {
-    let mut letters = decision
-        .messages
-        .iter()
-        .filter_map(|message| match message {
-            Message::Letter(letter) => Some(letter),
-            Message::Mail(_) | Message::Recovery(_) => None,
-        });
-    if letters.all(|letter| letters::lay_out(letter, policy).is_ok()) {
+    if decision.messages.iter().all(|m| is_printable(m, policy)) {
         return Ok(decision);
     }
     let desk = &policy.help_desk;

@@ -10,7 +10,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{Policy, PolicyError};
 use vestibule_domain::rules::next_step::NextStep;
+use vestibule_domain::state::audit::Action;
 use vestibule_store::{CommitError, StoreError};
+
+use crate::privileged::Refused;
 
 /// The maximum number of fields that a problem names, to limit the size of the response.
 const MAX_ERRORS: usize = 20;
@@ -69,6 +72,8 @@ pub struct Problem {
     status: StatusCode,
     /// The header `Retry-After` in seconds; every 429 and 503 has it (RFC 6585, 4).
     retry_after: Option<u32>,
+    /// The action that was refused, if it is not that of the operation.
+    action: Option<Action>,
     body: Box<ProblemBody>,
 }
 
@@ -81,6 +86,7 @@ impl Problem {
         Self {
             status,
             retry_after: None,
+            action: None,
             body: Box::new(ProblemBody {
                 kind: format!("urn:vestibule:problem:{kind}"),
                 title: title.to_owned(),
@@ -98,6 +104,13 @@ impl Problem {
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.body.errors = errors;
+        self
+    }
+
+    /// Names the action that was refused, for an operation that stands for several.
+    #[must_use]
+    pub const fn refusing(mut self, action: Action) -> Self {
+        self.action = Some(action);
         self
     }
 
@@ -309,7 +322,11 @@ impl From<CommitError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let refused = Refused::of(self.kind(), self.action);
         let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(refused) = refused {
+            response.extensions_mut().insert(refused);
+        }
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

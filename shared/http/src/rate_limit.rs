@@ -7,6 +7,7 @@ use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::record::RecordKey;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_store::StoreError;
 use vestibule_store::attempts::{Attempt, AttemptKind, Limit, Window};
@@ -28,12 +29,15 @@ pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
     )
 }
 
-/// The maximum number of attempts at the verification of one plan record in 365 days, on all portals
-/// (SE-09): an attacker guesses four digits with a probability of 1 % a year.
+/// The maximum number of attempts at the verification of one plan record in its whole life, on all portals
+/// (SE-09): an attacker guesses four digits with a probability of 1 %. The help desk can clear the count.
 pub const MAX_ATTEMPTS_PER_RECORD: u32 = 100;
 
 /// The window in which attempts at a second factor are counted, in minutes.
 pub const SECOND_FACTOR_MINUTES: u32 = 24 * 60;
+
+/// The reason of an attempt over a limit, on the audit trail.
+pub(crate) const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
 
 /// The portal's policy and the origin of the request.
 pub type Scene<'a> = (&'a Policy, &'a Origin);
@@ -69,13 +73,13 @@ impl Counter {
 
     /// Counts attempts at the verification of a plan record, whose last four digits are soon guessed, on all
     /// portals together (SE-09).
-    pub(crate) fn record(subject: &str) -> Self {
+    pub(crate) fn record(record: &RecordKey) -> Self {
         Self {
             kind: AttemptKind::Record,
-            subject: subject.to_owned(),
+            subject: record_subject(record),
             limit: Limit {
                 tries: MAX_ATTEMPTS_PER_RECORD,
-                window: Window::Minutes(365 * 24 * 60),
+                window: Window::Lifetime,
             },
         }
     }
@@ -138,6 +142,21 @@ impl Counter {
     }
 }
 
+/// Returns what counts attempts at a plan record. A family shares the number of its record.
+pub(crate) fn record_subject(record: &RecordKey) -> String {
+    format!(
+        "{}/{}/{}",
+        record.plan,
+        record.kind.into_str(),
+        record.number
+    )
+}
+
+/// Returns the counter of all attempts at the verification of a plan record, for a decision to clear.
+pub fn of_record(app: &App, record: &RecordKey, now: Timestamp) -> AttemptKey {
+    Counter::record(record).key(app, now)
+}
+
 /// Counts one attempt under all counters at once. Returns what each counted, and the kind of the first one that
 /// is exhausted.
 pub(crate) async fn count_all(
@@ -152,8 +171,6 @@ pub(crate) async fn count_all(
     Ok((counted, exhausted))
 }
 
-/// The step that requests a password reset.
-pub const ASK_RESET: &str = "ask-reset";
 /// The step that sets the new password.
 pub const RESET: &str = "reset";
 
@@ -173,7 +190,6 @@ pub fn of_account(
     let others = [
         Counter::password(&name, policy),
         Counter::second_factor(&account.id, policy),
-        recovery(ASK_RESET, &name),
         recovery(RESET, &name),
         recovery(RESET, account.id.as_str()),
     ];
@@ -190,4 +206,15 @@ pub fn exhausted(limit: &RateLimit, policy: &Policy) -> Problem {
         limit.window_minutes.get()
     );
     Problem::too_many_attempts(detail, limit.window_minutes.get(), policy)
+}
+
+/// Returns the problem for the limit of a plan record, which only the help desk can clear (SE-09).
+pub(crate) fn record_exhausted(policy: &Policy) -> Problem {
+    const A_DAY: u32 = 24 * 60;
+    let desk = &policy.help_desk;
+    let detail = format!(
+        "There were too many attempts with this number. Call {} at {} ({}) to continue.",
+        desk.name, desk.phone, desk.hours
+    );
+    Problem::too_many_attempts(detail, A_DAY, policy)
 }

@@ -4,7 +4,7 @@
 use vestibule_domain::policy::RateLimit;
 use vestibule_store::attempts::AttemptKind;
 
-use crate::rate_limit::{Counter, Scene, count_all, exhausted};
+use crate::rate_limit::{Counter, Scene, TOO_MANY_ATTEMPTS, count_all, exhausted};
 use crate::secret_check::Described;
 use crate::{App, Problem};
 
@@ -21,10 +21,35 @@ pub async fn count(
 ) -> Result<bool, Problem> {
     let (_, exhausted) = count_all(app, counters, origin.at).await?;
     if exhausted.is_some() {
-        described.refuse(app, origin, "too_many_attempts").await?;
+        described.refuse(app, origin, TOO_MANY_ATTEMPTS).await?;
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Counts one request of `step` for its source only, because anyone can make it for the subject of another (SE-05).
+///
+/// # Errors
+/// A problem when the limit is exceeded.
+pub async fn count_source(
+    app: &App,
+    step: &str,
+    limit: &RateLimit,
+    described: &Described,
+    scene: Scene<'_>,
+) -> Result<(), Problem> {
+    let (policy, _) = scene;
+    match count(
+        app,
+        &[Counter::source(step, limit, scene)],
+        described,
+        scene,
+    )
+    .await?
+    {
+        true => Ok(()),
+        false => Err(exhausted(limit, policy)),
+    }
 }
 
 /// Counts one request of `step` for its subject and its source.

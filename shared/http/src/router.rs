@@ -26,6 +26,7 @@ pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 
 use crate::browser::{STRICT_TRANSPORT_SECURITY, guard};
 use crate::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
+use crate::privileged::record_refusals;
 use crate::request::MAX_BODY_BYTES;
 use crate::{App, Problem};
 
@@ -92,6 +93,7 @@ pub fn serve(routes: Routes, app: App) -> Router {
         middleware::from_fn(log),
         middleware::from_fn_with_state(Arc::clone(&app.portals), guard),
         middleware::from_fn(unauthenticated_in_least_time),
+        middleware::from_fn_with_state(app.clone(), record_refusals),
         DefaultBodyLimit::max(MAX_BODY_BYTES),
     );
     routes

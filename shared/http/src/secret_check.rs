@@ -25,7 +25,9 @@ use vestibule_secrets::{Hasher, Purpose, Verified, totp};
 use vestibule_store::attempts::AttemptKind;
 use zeroize::Zeroizing;
 
-use crate::rate_limit::{Counter, Scene, count_all, exhausted};
+use crate::rate_limit::{
+    Counter, Scene, TOO_MANY_ATTEMPTS, count_all, exhausted, record_exhausted, record_subject,
+};
 use crate::second_factor::{self, SignedChallenge};
 use crate::{App, Caller, Problem};
 
@@ -48,9 +50,6 @@ impl Passwords {
         self.0.runs()
     }
 }
-
-/// The reason of an attempt over a limit.
-const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
 
 /// The reason of an attempt with a wrong password.
 pub const WRONG_PASSWORD: &str = "wrong_password";
@@ -139,6 +138,7 @@ impl<T> Checked<T> {
         match self {
             Self::Right(found, proven) => Ok(Some((found, proven))),
             Self::Wrong { .. } => Ok(None),
+            Self::Exhausted(AttemptKind::Record) => Err(record_exhausted(policy)),
             Self::Exhausted(_) => Err(exhausted(limit, policy)),
         }
     }
@@ -494,17 +494,12 @@ pub async fn verification(
 /// record on all portals.
 pub fn verification_counters(record: &RecordKey, step: &str, scene: Scene<'_>) -> [Counter; 3] {
     let (policy, _) = scene;
-    let subject = format!(
-        "{}/{}/{}",
-        record.plan,
-        record.kind.into_str(),
-        record.number
-    );
+    let subject = record_subject(record);
     let limit = &policy.rate_limits.registration;
     [
         Counter::step((AttemptKind::Verification, step), &subject, limit, policy),
         Counter::source(step, limit, scene),
-        Counter::record(&subject),
+        Counter::record(record),
     ]
 }
 

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use vestibule_domain::Decision;
 use vestibule_store::{CommitError, Unique};
 
-use crate::{App, Problem, credentials};
+use crate::{App, Problem, credentials, mail_limit};
 
 /// The maximum number of attempts when other changes conflict.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -63,7 +63,13 @@ where
         let state = load(attempt).await?;
         let (outcome, decision) = decide(&state, &mut rng)?;
         let committed = match decision.into() {
-            Some(decision) => app.commit(decision, &mut rng).await,
+            Some(decision) => {
+                // Counted once, even if the decision is repeated.
+                if attempt.is_first {
+                    mail_limit::check(app, &decision).await?;
+                }
+                app.commit(decision, &mut rng).await
+            }
             None => Ok(()),
         };
         match committed {

@@ -421,6 +421,7 @@ fn every_kind(
         (
             "username_reminder",
             MailText::UsernameReminder {
+                is_asked_by_owner: true,
                 username: "grace.hopper".into(),
             },
         ),

@@ -35,7 +35,7 @@ pub enum AttemptKind {
     SecondFactor,
     /// The verification against a plan record.
     Verification,
-    /// The verification against a plan record, on all portals for a year (SE-09).
+    /// The verification against a plan record, on all portals for its whole life (SE-09).
     Record,
     /// The recovery of a password or username.
     Recovery,
@@ -52,12 +52,17 @@ pub enum AttemptKind {
     Acceptance,
     /// The addition of a user with an initial password.
     AddUser,
-    /// An email that others can cause, by mailbox (SE-06).
+    /// An email that administrators can cause, by mailbox (SE-06).
     RequestedMail,
+    /// An email that recovers a password or username, by mailbox (SE-05, SE-06).
+    RecoveryMail,
     /// A notice, by mailbox (SE-06).
     NoticeMail,
     /// An email, by sender (SE-06).
     SentMail,
+    /// An email that a person requests for another, by organization and mailbox, and confirmations, by account
+    /// (SE-06).
+    MailRequest,
     /// The confirmation of an email address, by sender (SE-06).
     ConfirmationMail,
 }
@@ -80,6 +85,8 @@ pub enum Window {
     Minutes(u32),
     /// The whole life of a PIN or code, which ends at this time.
     Until(Timestamp),
+    /// All time; the counter never expires.
+    Lifetime,
 }
 
 /// A counted attempt.
@@ -103,22 +110,23 @@ impl Store {
         BASE64URL_NOPAD.encode(&code[..code.len().min(16)])
     }
 
-    /// Returns the key of the current counter for `subject`, and when the counter expires.
+    /// Returns the key of the current counter for `subject`, and when the counter expires, if it does.
     fn counter(
         &self,
         guess: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,
-    ) -> (Key, i64) {
+    ) -> (Key, Option<i64>) {
         let digest = self.counted_digest(guess.into_str(), subject);
         let (window, expires) = match limit.window {
             Window::Minutes(minutes) => {
                 let seconds = 60 * i64::from(minutes);
                 let window = now.as_second().div_euclid(seconds);
-                (window, (window + 2) * seconds)
+                (window, Some((window + 2) * seconds))
             }
-            Window::Until(end) => (0, (end + KEPT_AFTER_END).as_second()),
+            Window::Until(end) => (0, Some((end + KEPT_AFTER_END).as_second())),
+            Window::Lifetime => (0, None),
         };
         (key(guess.into_str(), &digest, window), expires)
     }
@@ -170,13 +178,14 @@ impl Store {
         let call = self
             .update(key)
             .condition_expression("attribute_not_exists(tries) OR tries < :limit")
-            .values([
-                (":limit", n(limit.tries)),
-                (":one", n(1)),
-                (":expires", n(expires)),
-            ])
-            .update_expression("ADD tries :one SET expires = :expires")
+            .values([(":limit", n(limit.tries)), (":one", n(1))])
             .return_values(ReturnValue::UpdatedNew);
+        let call = match expires {
+            Some(end) => call
+                .values([(":expires", n(end))])
+                .update_expression("ADD tries :one SET expires = :expires"),
+            None => call.update_expression("ADD tries :one"),
+        };
         match call.send().await {
             Ok(done) => {
                 let tries = done

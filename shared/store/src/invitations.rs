@@ -1,13 +1,15 @@
 //! Invitations to an organization.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures::future::try_join;
-use jiff::SignedDuration;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use vestibule_domain::rules::accept_invitation::Standing;
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::invitation::{Invitation, State};
+use vestibule_domain::state::invitation::{Invitation, InvitationStatus, State};
 use vestibule_domain::state::organization::Organization;
-use vestibule_domain::values::ids::{InvitationId, OrganizationId, PortalId};
+use vestibule_domain::values::ids::{AccountId, InvitationId, OrganizationId, PortalId};
 use vestibule_domain::values::text::Email;
 
 use crate::commit::Writes;
@@ -27,8 +29,10 @@ fn key(portal: &PortalId, organization: &OrganizationId, id: &InvitationId) -> K
 const KEPT_AFTER_INVITATION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// What an invitation to an email address depends on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InvitationState {
+    /// The id of every invitation of the organization to the address.
+    pub id: InvitationId,
     pub organization: Option<Organization>,
     /// The organization's existing invitation to the address.
     pub invitation: Option<Invitation>,
@@ -50,6 +54,13 @@ impl InvitationsCursor {
 }
 
 impl Store {
+    /// Returns the id of the invitation of an organization to an email address, so that an address has at most
+    /// one. It is keyed, so that nobody can compute it and forge a link with it.
+    pub fn invitation_id(&self, organization: &OrganizationId, email: &Email) -> InvitationId {
+        let name = format!("invitation/{organization}/{}", email.key());
+        InvitationId::from_bytes(self.keyring.keyed_id(&name))
+    }
+
     /// Loads an invitation.
     ///
     /// # Errors
@@ -97,11 +108,8 @@ impl Store {
     ) -> Result<InvitationState, StoreError> {
         let organization_key = organizations::key(portal, organization);
         let former_key = users::former_key(portal, organization, email);
-        let invitation_key = key(
-            portal,
-            organization,
-            &Invitation::natural_id(organization, email),
-        );
+        let id = self.invitation_id(organization, email);
+        let invitation_key = key(portal, organization, &id);
         let items = self
             .batch(vec![
                 organization_key.clone(),
@@ -109,7 +117,13 @@ impl Store {
                 invitation_key,
             ])
             .await?;
-        let mut state = InvitationState::default();
+        let mut state = InvitationState {
+            id,
+            organization: None,
+            invitation: None,
+            accepted_by: None,
+            is_former_user: false,
+        };
         for found in items {
             if organization_key.is_of(&found) {
                 state.organization = Some(item::read(found)?);
@@ -158,6 +172,80 @@ impl Store {
             }
         }
         Ok(standing)
+    }
+}
+
+/// What the invitations of an organization are worth, without the administrators who are notified.
+#[derive(Debug, Clone, Default)]
+pub struct InvitationStandings {
+    organization: Option<Organization>,
+    inviters: BTreeMap<AccountId, Account>,
+    /// The addresses whose mailbox belongs to a user who was removed.
+    former: BTreeSet<String>,
+}
+
+impl InvitationStandings {
+    /// Returns the standing of one of the invitations.
+    pub fn of(&self, invitation: &Invitation) -> Standing {
+        Standing {
+            organization: self.organization.clone(),
+            inviter: self.inviters.get(&invitation.invited_by).cloned(),
+            is_former_user: self.former.contains(&invitation.email.key()),
+            managers: Vec::new(),
+        }
+    }
+}
+
+impl Store {
+    /// Loads what at most 99 invitations of one organization are worth, in one round trip (SE-02). Those that
+    /// are no longer open cost nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn invitation_standings(
+        &self,
+        invitations: &[Invitation],
+        now: Timestamp,
+    ) -> Result<InvitationStandings, StoreError> {
+        let open: Vec<_> = invitations
+            .iter()
+            .filter(|i| i.status(now) == InvitationStatus::Pending)
+            .collect();
+        let mut standings = InvitationStandings::default();
+        let Some(first) = open.first() else {
+            return Ok(standings);
+        };
+        let (portal, organization) = (&first.portal, &first.organization);
+        let organization_key = organizations::key(portal, organization);
+        let inviters: BTreeSet<_> = open.iter().map(|i| &i.invited_by).collect();
+        let inviters = inviters.into_iter().map(|id| accounts::key(portal, id));
+        let wanted = inviters.chain([organization_key.clone()]).collect();
+        let formers: Vec<_> = open
+            .iter()
+            .map(|i| (users::former_key(portal, organization, &i.email), i))
+            .collect();
+        // Addresses of one mailbox share a key, and a batch may name a key only once.
+        let former_keys: BTreeMap<_, _> = formers
+            .iter()
+            .map(|(key, _)| ((&key.pk, &key.sk), key.clone()))
+            .collect();
+        let (items, former_items) = try_join(
+            self.batch(wanted),
+            self.batch(former_keys.into_values().collect()),
+        )
+        .await?;
+        for found in items {
+            if organization_key.is_of(&found) {
+                standings.organization = Some(item::read(found)?);
+            } else {
+                let inviter = accounts::read_account(found, &self.keyring)?;
+                standings.inviters.insert(inviter.id.clone(), inviter);
+            }
+        }
+        let is_former = |key: &Key| former_items.iter().any(|found| key.is_of(found));
+        let former = formers.iter().filter(|(key, _)| is_former(key));
+        standings.former = former.map(|(_, i)| i.email.key()).collect();
+        Ok(standings)
     }
 }
 

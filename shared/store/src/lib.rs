@@ -26,6 +26,7 @@
 //! | users of an organization, one page | main | `O#portal#id`, `M#…` | Query | 1 per 4 KB, about 10 users |
 //! | administrators of an organization | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | invitations of an organization | main | `O#portal#id`, `I#…` | Query | 1 per 4 KB |
+//! | what the open invitations of a page are worth | main | `O#portal#id`/`O`, `A#portal#id`/`A`, `O#portal#id`/`F#…` | 2 concurrent BatchGetItem | 1 per item |
 //! | agents under a managing agent, one page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 per 4 KB, about 60 agents; 1 per agent shown |
 //! | help desk: view of an account | main | `A#portal#id`/`A`, then `O#portal#id`/`O` and `G#…`/`G` | GetItem, 2 BatchGetItem | 1 per item |
 //! | counting an attempt | main | `G#kind#digest#window`/`G` | conditional UpdateItem | 1 |
@@ -49,7 +50,7 @@
 //! # Expiration
 //!
 //! DynamoDB's TTL deletes items some time after the time in their attribute `expires` (seconds since the
-//! epoch): sessions after they end, emailed tokens after they expire, attempt counters after their window, traces
+//! epoch): sessions after they end, emailed tokens after they expire, attempt counters after their window (those of plan records never), traces
 //! of sent messages after 30 days, kept responses after a day, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
 //! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 
@@ -96,7 +97,7 @@ pub use collisions::client;
 pub use commit::{CommitError, Unique};
 pub use error::StoreError;
 pub use follow_ups::FollowUpState;
-pub use invitations::{InvitationState, InvitationsCursor};
+pub use invitations::{InvitationStandings, InvitationState, InvitationsCursor};
 pub use read::Page;
 pub use tables::Tables;
 pub use users::{Administrator, UserFilter, UserRow, UsersCursor};

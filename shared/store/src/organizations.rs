@@ -18,6 +18,13 @@ pub(crate) fn key_of(portal: &PortalId, id: &OrganizationId, sk: impl Into<Strin
 }
 
 impl Store {
+    /// Returns the id of a help desk's organization. A help desk portal has exactly one, so that its first account
+    /// can be created only once. The id is keyed, so that nobody can compute it.
+    pub fn help_desk_organization_id(&self, portal: &PortalId) -> OrganizationId {
+        let name = format!("help-desk/{portal}");
+        OrganizationId::from_bytes(self.keyring.keyed_id(&name))
+    }
+
     /// Loads an organization.
     ///
     /// # Errors

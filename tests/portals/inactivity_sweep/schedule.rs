@@ -7,7 +7,8 @@ use jiff::{SignedDuration, ToSpan};
 use serde_json::{Value, json};
 use vestibule_domain::rules::schedule::ScheduledAction;
 use vestibule_domain::state::account::{Account, Status};
-use vestibule_domain::values::ids::{AccountId, PortalId};
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::Clock;
 use vestibule_inactivity_sweep::{Preview, Run, Summary, Swept};
@@ -326,6 +327,41 @@ async fn ba_03_with_several_organizations_one_exempt_role_is_enough() {
     tick(&world).await;
     assert_eq!(status(&world, &tess).await, "active");
     assert_eq!(status(&world, &sam).await, "disabled");
+}
+
+/// One transaction writes at most a hundred items, and each organization needs several.
+#[tokio::test]
+async fn ba_02_an_account_with_as_many_organizations_as_allowed_is_disabled_and_deleted() {
+    let (world, sam) = agency().await;
+    let mut rng = world.instance.app.rng();
+    world
+        .alter("producer", &sam, |a| {
+            let first = a.memberships[0].clone();
+            a.memberships.extend((1..50).map(|_| Membership {
+                organization: Some(OrganizationId::random(&mut rng)),
+                ..first.clone()
+            }));
+        })
+        .await;
+    let sam_has = account(&world, "producer", &sam).await.memberships.len();
+    assert_eq!(sam_has, 50);
+
+    world.pass_days(181);
+    let swept = world.instance.sweep(&Run::now(world.now())).await;
+    assert_eq!(swept.summary.failed, 0);
+    assert_eq!(swept.summary.done[&ScheduledAction::Disable], 1);
+    assert_eq!(status(&world, &sam).await, "disabled");
+
+    world.pass_days(401 - 181);
+    let swept = world.instance.sweep(&Run::now(world.now())).await;
+    assert_eq!(swept.summary.failed, 0);
+    assert_eq!(swept.summary.done[&ScheduledAction::Delete], 1, "once");
+    assert_eq!(status(&world, &sam).await, "gone");
+    let left = account(&world, "producer", &sam).await;
+    assert_eq!((left.status, left.memberships.len()), (Status::Deleted, 0));
+    // Dana is told once, and Sam too.
+    world.sign_in("producer", "dana.whitfield").await;
+    assert_eq!(mails_about(&world, SAM, "deleted").await, 1);
 }
 
 /// Accounts that exist besides, copies of one, written with what the store derives.

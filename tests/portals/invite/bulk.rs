@@ -349,3 +349,40 @@ async fn se_06_a_name_in_a_file_cannot_carry_a_link() {
     assert_eq!(counts(&response), [1, 0, 1, 0], "{response}");
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 0);
 }
+
+/// Whichever way an administrator or a user tries what the role does not allow.
+#[tokio::test]
+async fn se_10_what_a_user_of_an_organization_may_not_do_leaves_a_trace() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let sam = world.staff(&ruth, "Sam", "user").await;
+    let ada = world.staff(&ruth, "Ada", "administrator").await;
+    sam.get("/users").await.refused(403, "not-allowed");
+    let path = format!("/users/{}/status", ada.id().await);
+    for status in ["active", "disabled"] {
+        sam.put(&path, json!({ "status": status }))
+            .await
+            .refused(403, "not-allowed");
+    }
+    // A file leaves one entry, however many rows are refused.
+    let file = "email,first_name,last_name,role\n\
+one@blueheron.example,Kim,Lind,principal\n\
+two@blueheron.example,Pat,Lind,principal\n\
+three@blueheron.example,Lee,Lind,user\n";
+    let response = invite(&ada, file).await;
+    assert_eq!(counts(&response), [1, 0, 2, 0]);
+
+    for action in ["list_users", "reinstate_user", "disable_user", "invite"] {
+        assert_eq!(world.refusals(action).await, ["not_allowed"], "{action}");
+    }
+    // The principal sees who tried, and on whom.
+    let trail = ruth
+        .get("/audit-events?outcome=refused&action=disable_user")
+        .await
+        .expect(200);
+    assert_eq!(trail.items().len(), 1);
+    trail
+        .has("/items/0/object", &ada.id().await)
+        .has("/items/0/actor_username", "sam.lind");
+    invariants(&world).await;
+}

@@ -3,6 +3,8 @@
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use vestibule_domain::values::ids::InvitationId;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, group_principal, redemption, with};
@@ -75,6 +77,80 @@ async fn se_02_an_invitation_of_a_removed_administrator_is_refused() {
     let at = by_ada("user").await;
     removes(&at.ruth, &at.ada_id).await;
     at.is_worth_nothing().await;
+}
+
+/// Returns the status of Kim's invitation, as the principal sees it in the list and by itself, and as the help
+/// desk sees it.
+async fn status_of(at: &Invited, desk: &Person) -> String {
+    let list = at.ruth.get("/invitations").await.expect(200);
+    let of_kim = list.items().iter().find(|i| i["email"] == KIM).unwrap();
+    let status = of_kim["status"].as_str().unwrap().to_owned();
+    let path = format!("/invitations/{}", of_kim["id"].as_str().unwrap());
+    at.ruth.get(&path).await.expect(200).has("/status", &status);
+    let path = format!("/accounts/group/{}/invitations", at.ruth.id().await);
+    let seen = desk.get(&path).await.expect(200);
+    let of_kim = seen.items().iter().find(|i| i["first_name"] == "Kim");
+    assert_eq!(of_kim.unwrap()["status"], status.as_str());
+    status
+}
+
+#[tokio::test]
+async fn se_02_lists_show_an_invitation_that_can_no_longer_be_accepted_as_suspended() {
+    let at = by_ada("user").await;
+    let desk = at.world.help_desk().await.reader;
+    let path = format!("/users/{}/status", at.ada_id);
+    assert_eq!(status_of(&at, &desk).await, "pending");
+    at.ruth
+        .put(&path, json!({ "status": "disabled" }))
+        .await
+        .expect(200);
+    assert_eq!(status_of(&at, &desk).await, "suspended");
+    at.ruth
+        .put(&path, json!({ "status": "active" }))
+        .await
+        .expect(200);
+    assert_eq!(status_of(&at, &desk).await, "pending");
+    removes(&at.ruth, &at.ada_id).await;
+    assert_eq!(status_of(&at, &desk).await, "suspended");
+
+    // An administrator with standing resends it, and it can be accepted.
+    let list = at.ruth.get("/invitations").await.expect(200);
+    let of_kim = list.items().iter().find(|i| i["email"] == KIM).unwrap();
+    let path = format!("/invitations/{}/resend", of_kim["id"].as_str().unwrap());
+    at.ruth
+        .post(&path, json!({}))
+        .await
+        .expect(200)
+        .has("/status", "pending");
+    assert_eq!(status_of(&at, &desk).await, "pending");
+    let token = link_token(&at.world.last_mail_to(KIM).await);
+    accepts(&at.world, "group", &token, KIM).await.expect(201);
+}
+
+/// The id of an invitation is in its link, so a stranger who could compute it could forge links.
+#[tokio::test]
+async fn ux_09_the_id_of_an_invitation_cannot_be_computed() {
+    let at = by_ada("user").await;
+    let list = at.ruth.get("/invitations").await.expect(200);
+    let id = list.items()[0]["id"].as_str().unwrap();
+    let organization = at.ruth.get("/sessions/current").await.expect(200);
+    let organization = organization.text_at("/organization_id");
+    assert_eq!(organization.len(), 26);
+    for name in [
+        format!("invitation/{organization}/{KIM}"),
+        format!("invitation/group/{organization}/{KIM}"),
+        format!("{organization}/{KIM}"),
+    ] {
+        let digest = Sha256::digest(name);
+        let computed = InvitationId::from_bytes(digest[..16].try_into().unwrap());
+        assert_ne!(id, computed.as_str());
+    }
+    // An address still has one invitation, however it is written.
+    let again = json!({ "first_name": "Kim", "last_name": "Lind", "email": KIM.to_uppercase() });
+    at.ada
+        .post("/invitations", again)
+        .await
+        .refused(409, "already-invited");
 }
 
 #[tokio::test]

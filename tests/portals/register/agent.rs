@@ -6,6 +6,7 @@ use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::personas::{DANA, DANA_AS_PRODUCER};
 use vestibule_tests::World;
 use vestibule_tests::client::Person;
+use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, with, without};
 use vestibule_tests::white_box::shown;
 
@@ -436,8 +437,7 @@ async fn ag_11_an_agreement_that_is_no_longer_on_file_ends_full_access() {
 }
 
 #[tokio::test]
-async fn se_09_the_last_four_digits_of_a_record_can_be_guessed_a_hundred_times_a_year_on_all_portals()
- {
+async fn se_09_the_last_four_digits_of_a_record_can_be_guessed_a_hundred_times_on_all_portals() {
     let world = World::new().await;
     let portals = [("agent", DANA), ("producer", DANA_AS_PRODUCER)];
     let guess = |body: &Value, n: u32| {
@@ -455,11 +455,43 @@ async fn se_09_the_last_four_digits_of_a_record_can_be_guessed_a_hundred_times_a
     }
     for (portal, persona) in &portals {
         let right = world.on(portal).registers(persona.registration()).await;
-        right.refused(429, "too-many-attempts");
+        right.refused(429, "too-many-attempts").says("Call ");
     }
-    world.pass_days(365);
+    // The limit is for the life of the record.
+    world.pass_days(3 * 365);
+    let right = world.on("agent").registers(DANA.registration()).await;
+    right.refused(429, "too-many-attempts");
+
+    // The help desk clears it with a reason, which is on the audit trail.
+    let desk = world.help_desk().await;
+    let path = "/plan-records/unlock";
+    let body =
+        json!({ "portal": "agent", "number": "AG10001", "reason": "Dana made these attempts" });
+    desk.reader
+        .post(path, &body)
+        .await
+        .refused(403, "not-allowed");
+    let without_reason = with(body.clone(), "/reason", "no");
+    desk.agent
+        .post(path, without_reason)
+        .await
+        .invalid("reason");
+    let unknown = with(body.clone(), "/number", "AG99999");
+    desk.agent
+        .post(path, unknown)
+        .await
+        .refused(404, "not-found");
+    let elsewhere = with(body.clone(), "/portal", "nowhere");
+    desk.agent.post(path, elsewhere).await.invalid("portal");
+    desk.agent.post(path, &body).await.expect(204);
+    let trail = "/accounts/agent/audit-events?from=2029-11-01&action=unlock_record";
+    let events = desk.reader.get(trail).await.expect(200);
+    events
+        .has("/items/0/object", "AG10001")
+        .has("/items/0/justification", "Dana made these attempts");
     let right = world.on("agent").registers(DANA.registration()).await;
     right.expect(201);
+    invariants(&world).await;
 }
 
 #[tokio::test]

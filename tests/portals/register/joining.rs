@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vestibule_local::Options;
 use vestibule_tests::invariants::invariants;
-use vestibule_tests::people::{PASSWORD, office_manager_terms, with};
+use vestibule_tests::people::{PASSWORD, group_principal, office_manager_terms, with};
 use vestibule_tests::{World, options, portals_with};
 
 /// The office manager of Lakeside Family Medicine.
@@ -71,6 +71,52 @@ async fn se_08_everyone_who_manages_an_organization_is_notified_when_a_person_jo
     pat.post("/me/organizations", additional).await.expect(201);
     let subjects = subjects_to(&world, "hana@lakeside.example").await;
     assert!(subjects.contains(&joined), "{subjects:?}");
+}
+
+/// Who registered the employer has left and another administrator has stayed. Whoever knows the last four digits of
+/// the tax ID becomes an administrator only if that one agrees.
+#[tokio::test]
+async fn se_08_who_registers_an_employer_again_is_approved_by_those_who_manage_it() {
+    let organization = "organization = \"employer group\"\n";
+    let required = format!("{organization}joining_requires_approval = true\n");
+    let folder = portals_with("employer", &[(organization, &required)], "");
+    let world = World::with(Options {
+        portals: folder.path().to_owned(),
+        ..options()
+    })
+    .await;
+    let employer = with(group_principal(), "/registration_type", "employer");
+    world.register("employer", employer.clone()).await;
+    let ruth = world.sign_in("employer", "ruth.okafor").await;
+    let address = "ada@blueheron.example";
+    let token = world.invite(&ruth, "Ada", address, "administrator").await;
+    let ada = World::acceptance(&token, "Ada", address, "ada.lind");
+    let ada = world.on("employer").accepts(ada).await.expect(201);
+    let approval = json!({ "services": [] });
+    let path = format!("/users/{}/approval", ada.text_at("/user_id"));
+    ruth.post(&path, &approval).await.expect(200);
+    let ada = world.sign_in("employer", "ada.lind").await;
+    let desk = world.help_desk().await;
+    let path = format!("/accounts/employer/{}/removal", ruth.id().await);
+    let because = json!({ "reason": "The employer asked us in writing." });
+    desk.agent.post(&path, because).await.expect(200);
+
+    let nora = with(employer, "/email", "nora@blueheron.example");
+    let nora = with(with(nora, "/first_name", "Nora"), "/username", "nora.lind");
+    let registered = world.register("employer", nora).await;
+    registered.has("/next_step", "await_approval");
+    let nora = world.sign_in("employer", "nora.lind").await;
+    nora.get("/users").await.refused(403, "next-step-required");
+    let notice = world.last_mail_to(address).await;
+    assert_eq!(
+        notice.subject,
+        "A new user of Blue Heron Manufacturing needs your approval"
+    );
+    let path = format!("/users/{}/approval", ada.finds("nora").await);
+    let approved = ada.post(&path, approval).await.expect(200);
+    approved.has("/role", "administrator");
+    nora.get("/users").await.expect(200);
+    invariants(&world).await;
 }
 
 #[tokio::test]

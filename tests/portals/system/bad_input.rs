@@ -455,6 +455,13 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             json!({ "portal": "group", "username": "ruth.okafor" }),
             &["portal", "username"],
         ),
+        one(
+            Method::POST,
+            &desk.agent,
+            "/plan-records/unlock",
+            json!({ "portal": "group", "number": "GR20001", "reason": "The caller made the attempts" }),
+            &["portal", "number", "reason"],
+        ),
         of_desk(
             "group",
             &tess,

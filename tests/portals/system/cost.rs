@@ -746,6 +746,10 @@ async fn help_desk(bill: &mut Bill) {
         let flow = format!("help desk: find by {}", by.replace('_', " "));
         bill.post(&flow, agent, "/accounts/search", body, 200).await;
     }
+    let body = json!({ "portal": "member", "number": "100200301", "reason": "The caller made the attempts" });
+    let flow = "help desk: unlock a plan record";
+    bill.post(flow, agent, "/plan-records/unlock", body, 204)
+        .await;
     bill.get("help desk: look at an account", agent, &at).await;
     let because = json!({ "reason": "The owner called" });
     for (flow, query) in [

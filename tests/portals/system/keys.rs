@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use jiff::SignedDuration;
+use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
+use vestibule_local::client::Client;
+use vestibule_local::instance::serve_at_free_port;
 use vestibule_local::rotate_key;
 use vestibule_secrets::sealed_with;
 use vestibule_store::rotation::{Progress, SPREAD};
-use vestibule_tests::client::Person;
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::invariants;
-use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, security_answers};
-use vestibule_tests::{Item, World, another, pin_in};
+use vestibule_tests::people::{
+    PASSWORD, group_principal, hint, provider, redemption, security_answers,
+};
+use vestibule_tests::{Item, World, another, code_in, options, pin_in};
 
 use crate::system::persistence::{Life, kept_in};
 
@@ -188,6 +193,88 @@ async fn se_11_the_key_is_rotated_under_traffic_and_nothing_is_lost() {
         .post("/password-resets/redemption", reset)
         .await
         .expect(200);
+    invariants(&world).await;
+    verify_audit(&world).await;
+}
+
+/// Adds a user with an idempotency key and returns the username.
+async fn adds(by: &Person, n: usize) -> Response {
+    let email = format!("pat{n}@lakeside.example");
+    let body =
+        json!({ "first_name": "Pat", "last_name": "Lind", "email": email, "services": ["claims"] });
+    let request = by
+        .request(Method::POST, "/users")
+        .header("idempotency-key", format!("key-{n}"))
+        .json(&body);
+    Response::to(request).await.expect(201)
+}
+
+/// Two processes serve requests and learn of a new key at different times, so that for a while one uses the new key
+/// and the other the old one. Each reads and checks at once what the other writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn se_11_processes_with_different_keyrings_serve_one_rotation() {
+    let world = World::new().await;
+    let (helen, name) = world.provider().await;
+    world.pass(SignedDuration::from_mins(2));
+    let (router, keyring) = world.instance.other_process(options().hashing);
+    let base = serve_at_free_port(router).await.unwrap();
+    let there: Person = Client::new(&base, "provider").into();
+    let ours = world.instance.app.store.keyring().clone();
+    world.pass(SignedDuration::from_mins(1));
+    let keys = world.instance.keys();
+    let started = keys.start_rotation(world.now(), SPREAD).await.unwrap();
+
+    let (mut knew, mut used) = (0, 0);
+    let mut is_resealed = false;
+    for minute in 0..40 {
+        let here = world.on("provider");
+        // Whoever is first signs in, which hashes the password again with the process's current key.
+        let order = match minute % 2 {
+            0 => [&here, &there],
+            _ => [&there, &here],
+        };
+        let [one, other] = order;
+        let (helen_one, session) = one.sign_in(&name, PASSWORD).await;
+        let token = session.expect(201).text_at("/token").to_owned();
+        let helen_other = other.with_token(&token);
+        one.signs_in(&name, "not-the-password-1").await.expect(401);
+        other.signs_in(&name, PASSWORD).await.expect(201);
+
+        // A response that one seals is opened and repeated by the other.
+        let first = adds(&helen_one, minute).await;
+        let again = adds(&helen_other, minute).await;
+        assert_eq!(again.body, first.body, "{minute}");
+        assert!(
+            again.headers.contains_key("idempotency-replayed"),
+            "{minute}"
+        );
+
+        // A code that one issues is checked by the other, and an email that waits is opened by the courier.
+        let code = code_in(
+            &world
+                .last_mail_to(&format!("pat{minute}@lakeside.example"))
+                .await,
+        );
+        let body = redemption(first.text_at("/username"), &code);
+        let wrong = redemption(first.text_at("/username"), &another(&code));
+        let path = "/registration-codes/redemption";
+        other.post(path, wrong).await.refused(422, "code-wrong");
+        other.post(path, body).await.expect(200);
+
+        knew += usize::from(keyring.versions() != ours.versions());
+        used += usize::from(keyring.current() != ours.current());
+        if world.now() >= started.reseal_at && !is_resealed {
+            let mut rng = world.instance.app.rng();
+            keys.reseal(world.now(), &mut rng, |_| {}).await.unwrap();
+            is_resealed = true;
+        }
+        world.pass(SignedDuration::from_mins(1));
+    }
+    assert!(is_resealed);
+    assert!(knew > 0, "for a while only one of them knew the new key");
+    assert!(used > 0, "for a while only one of them used the new key");
+    assert_eq!((keyring.current(), ours.current()), (2, 2));
+    helen.get("/me").await;
     invariants(&world).await;
     verify_audit(&world).await;
 }

@@ -184,6 +184,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
     ),
     ("POST", "/{portal}/accounts/search", &[""]),
+    (
+        "POST",
+        "/{portal}/plan-records/unlock",
+        &["an unknown number"],
+    ),
     ("GET", "/{portal}/accounts/{account_portal}/{id}", &[""]),
     (
         "GET",
@@ -584,6 +589,10 @@ impl Site {
         let plain = || below.to_owned();
         let [own, other, elsewhere] = &self.users;
         match (method, below) {
+            ("POST", "/plan-records/unlock") => {
+                let body = json!({ "portal": "group", "number": "GR99999", "reason": "The caller made the attempts" });
+                (plain(), Some(body))
+            }
             (_, of_account) if of_account.starts_with("/accounts/") => {
                 let theirs = elsewhere_of(self.portal);
                 let mut body = json!({ "reason": "Somebody tries what they may" });
@@ -824,6 +833,9 @@ impl Site {
     async fn grid(mut self) -> String {
         self.add_password_only().await;
         let mut rows = Vec::new();
+        let mut refused = 0;
+        let reasons = ["not_allowed", "another_must_approve", "ask_help_desk"];
+        let recorded = self.world.refused_because(&reasons).await;
         for &(method, route, tried) in ROUTES {
             for what in tried {
                 let mut cells = Vec::new();
@@ -842,6 +854,8 @@ impl Site {
                         )
                         .await;
                     self.check(actor, what, &response);
+                    refused +=
+                        usize::from(reasons.contains(&&*response.problem().replace('-', "_")));
                     if response.status < 300 {
                         match route {
                             "/{portal}/users/{id}/approval" => drop(self.pending.take()),
@@ -864,6 +878,13 @@ impl Site {
                 rows.push((row.trim_end().to_owned(), cells));
             }
         }
+        // SE-10: every refused action is on the audit trail, once.
+        assert_eq!(
+            self.world.refused_because(&reasons).await - recorded,
+            refused,
+            "{}",
+            self.portal
+        );
         let roles: Vec<_> = self.actors.iter().map(|a| a.role).collect();
         table(self.portal, &roles, &rows)
     }

@@ -24,7 +24,7 @@ use vestibule_tests::template::{
     GATEWAY, ROLES, ROLES_STACK, Statement, TEMPLATE, functions, gateway_routes, holds, kebab,
     read, resources, root,
 };
-use vestibule_tests::{World, options};
+use vestibule_tests::{World, options, portals_with};
 
 use super::cost::go_through_every_flow;
 use super::openapi::{operations, sources as read_sources};
@@ -619,13 +619,10 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     assert_eq!(added["created"], 1, "{added}");
 
-    // The owner of a letter that can't be printed is notified.
-    let feed = format!(
-        "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country\n\
-         300000001,0,Kim,Wide,Wide,1980-01-31,{},Springfield,IL,62704,US",
-        "W".repeat(60)
-    );
-    world.import(RecordKind::Member, &feed).await;
+    // The owner of a letter that can't be printed any more, because the policy has changed, is notified.
+    let feed = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country\n\
+         300000001,0,Kim,Wide,Wide,1980-01-31,1 Elm Street,Springfield,IL,62704,US";
+    world.import(RecordKind::Member, feed).await;
     let verification = json!({ "enrollee_id": "300000001", "subscriber_last_name": "Wide", "date_of_birth": "1980-01-31" });
     let kim = with(member(), "/verification", verification);
     let kim = with(
@@ -634,7 +631,17 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
         "kim.wide",
     );
     world.register("member", kim).await;
-    world.instance.print_letters().await.unwrap();
+    let replaced = [(
+        "\"Harborlight Health\", \"Member",
+        "\"\u{1f3e0}\", \"Member",
+    )];
+    let folder = portals_with("member", &replaced, "");
+    let printer = vestibule_print_letters::Printer {
+        portals: std::sync::Arc::new(vestibule_http::portals::open(folder.path()).unwrap()),
+        ..world.instance.printer.clone()
+    };
+    let done = at_work("print-letters", printer.run()).await.unwrap();
+    assert_eq!(done.problems, 1);
 
     // SES reports a bounced email.
     let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");
@@ -1076,6 +1083,34 @@ fn alarms_and_dashboard_match_logged_messages() {
             assert!(is_logged, "{path}: no function logs {literal}");
         }
     }
+}
+
+/// A plan record is guessed wherever its facts are compared, so the alarm reads the log of each such function.
+#[test]
+fn se_09_the_alarm_reads_every_log_in_which_a_guessed_record_is_reported() {
+    let alarms = std::fs::read_to_string(root().join("infra/stacks/alarms.yaml")).unwrap();
+    let mut functions = 0;
+    for entry in std::fs::read_dir(root().join("functions")).unwrap() {
+        let folder = entry.unwrap();
+        let mut sources = Vec::new();
+        read_sources(&folder.path(), &mut sources);
+        let compares = |source: &String| {
+            source.contains("secret_check::verification(")
+                || source.contains("secret_check::verification_counters(")
+        };
+        if !sources.iter().any(compares) {
+            continue;
+        }
+        functions += 1;
+        let name = folder.file_name().into_string().unwrap();
+        let words = name.split('-').map(|w| w[..1].to_uppercase() + &w[1..]);
+        let log = words.collect::<String>() + "Log";
+        let filter = format!(
+            "LogGroupName: !Ref {log}\n      FilterPattern: '{{ $.fields.message = \"someone is guessing the facts of a plan record\" }}'"
+        );
+        assert!(alarms.contains(&filter), "{name}");
+    }
+    assert_eq!(functions, 2, "registration and the recovery of a username");
 }
 
 #[test]

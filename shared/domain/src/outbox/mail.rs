@@ -292,14 +292,22 @@ pub enum MailText {
         users: Vec<NoticeLine>,
     },
     /// Sent to a user who requested their username.
-    UsernameReminder { username: String },
+    UsernameReminder {
+        username: String,
+        /// Whether someone who claims to be the owner asked for it, and not an administrator or the help desk.
+        #[serde(default)]
+        is_asked_by_owner: bool,
+    },
 }
 
 /// The daily limit that an email counts toward, besides the one of its sender (SE-06).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Volume {
-    /// Others can cause it by knowing an address or username: links, codes, reminders, invitations.
+    /// Administrators can cause it by knowing an address: codes, first passwords, invitations.
     Requested,
+    /// Anyone can cause it by knowing an address or username: reset links and reminders. It is counted when the
+    /// request leaves the outbox, before it replaces a link, and not again (SE-05).
+    Recovery,
     /// The confirmation of an address that a user entered. It counts as requested, and it has a
     /// smaller limit per sender, because the address can be a stranger's.
     Confirmation,
@@ -318,11 +326,14 @@ impl MailText {
                 initiator: ResetInitiator::ByAdministrator(_) | ResetInitiator::ByHelpDesk,
                 ..
             } => Volume::Notice,
-            Self::Invitation { .. }
-            | Self::RegistrationCode { .. }
-            | Self::AccountMade { .. }
-            | Self::PasswordReset { .. }
-            | Self::UsernameReminder { .. } => Volume::Requested,
+            Self::Invitation { .. } | Self::RegistrationCode { .. } | Self::AccountMade { .. } => {
+                Volume::Requested
+            }
+            Self::PasswordReset { .. }
+            | Self::UsernameReminder {
+                is_asked_by_owner: true,
+                ..
+            } => Volume::Recovery,
             Self::ConfirmEmail { .. } => Volume::Confirmation,
             Self::Feedback { .. } => Volume::Feedback,
             _ => Volume::Notice,

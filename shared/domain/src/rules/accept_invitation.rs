@@ -16,7 +16,7 @@ use crate::rules::schedule::MAX_NOTIFIED;
 use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::follow_up::Manager;
-use crate::state::invitation::{Invitation, State};
+use crate::state::invitation::{Invitation, InvitationStatus, State};
 use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::state::session::Token;
@@ -52,6 +52,21 @@ impl Standing {
             Ok(())
         } else {
             Err(Refusal::WithoutStanding)
+        }
+    }
+
+    /// Returns the status of the invitation, as it would be decided if it were accepted now.
+    pub fn status(
+        &self,
+        invitation: &Invitation,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> InvitationStatus {
+        match invitation.status(now) {
+            InvitationStatus::Pending if self.check(invitation, policy, now).is_err() => {
+                InvitationStatus::Suspended
+            }
+            status => status,
         }
     }
 

@@ -47,6 +47,17 @@ impl FreshCode {
     }
 }
 
+/// Returns whether a letter can be printed, which depends on the font and the envelope.
+pub type IsPrintable = fn(&Message, &Policy) -> bool;
+
+/// A new PIN for a registration.
+#[derive(Debug, Clone)]
+pub struct NewPin {
+    pub fresh: FreshCode,
+    /// Decides whether its letter can be printed, so that the user learns at once if it cannot (ME-08).
+    pub is_printable: IsPrintable,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{MailText, mail};
 use crate::policy::Role;
@@ -12,24 +10,20 @@ use crate::rules::register::{Applicant, Registered};
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::{Organization, next_due_on};
-use crate::values::ids::{OrganizationId, PortalId};
-
-/// Returns the id of a help desk's organization. A help desk portal has exactly one, so that its
-/// first account can be created only once.
-pub fn organization_id(portal: &PortalId) -> OrganizationId {
-    let hash = Sha256::digest(format!("help-desk/{portal}"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    OrganizationId::from_bytes(bytes)
-}
+use crate::values::ids::OrganizationId;
 
 /// Creates the first help desk account, a supervisor, and its organization. Returns `None` on a
-/// portal that isn't a help desk. The store checks that none exists yet.
-pub fn first_staff(applicant: Applicant, context: Context<'_>) -> Option<Registered> {
+/// portal that isn't a help desk. `id` is the keyed id of the organization: a help desk has exactly one, so that
+/// the store finds out whether it exists.
+pub fn first_staff(
+    applicant: Applicant,
+    id: OrganizationId,
+    context: Context<'_>,
+) -> Option<Registered> {
     let (policy, origin) = (context.policy, context.origin);
     policy.help_desk_for.as_ref()?;
     let organization = Organization {
-        id: organization_id(&policy.portal),
+        id,
         portal: policy.portal.clone(),
         kind: "help desk".to_owned(),
         name: policy.title.to_string(),

@@ -15,7 +15,7 @@ use crate::state::audit::{Action, AuditEvent};
 use crate::state::invitation::{Invitation, InvitationStatus, State};
 use crate::state::organization::Organization;
 use crate::state::session::Token;
-use crate::values::ids::MessageId;
+use crate::values::ids::{InvitationId, MessageId};
 use crate::values::text::{Email, PersonName};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
@@ -58,6 +58,7 @@ pub fn usable(invitation: &Invitation, token: &Token, now: Timestamp) -> Result<
     }
     match invitation.status(now) {
         InvitationStatus::Pending => Ok(()),
+        InvitationStatus::Suspended => Err(Refusal::WithoutStanding),
         InvitationStatus::Expired => Err(Refusal::Expired),
         InvitationStatus::Accepted => Err(Refusal::AlreadyAccepted),
         InvitationStatus::Revoked => Err(Refusal::Revoked),
@@ -106,8 +107,10 @@ impl From<InvalidTerms> for Refusal {
 }
 
 /// The organization's earlier relations with an email address.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct History<'a> {
+    /// The id of every invitation of the organization to the address.
+    pub id: &'a InvitationId,
     /// The earlier invitation to the address. A pending one is a refusal; any other is replaced.
     pub invitation: Option<&'a Invitation>,
     /// The account that accepted that invitation.
@@ -164,7 +167,7 @@ pub fn invite(
     };
     require_return(acting, history.is_former_user || was_removed, policy)?;
     let invitation = Invitation {
-        id: Invitation::natural_id(&organization.id, &invitee.email),
+        id: history.id.clone(),
         version: existing.map_or(0, |i| i.version),
         portal: policy.portal.clone(),
         organization: organization.id.clone(),
@@ -248,7 +251,7 @@ pub(crate) fn send_again(
     match invitation.status(origin.at) {
         InvitationStatus::Accepted => return Err(Refusal::AlreadyAccepted),
         InvitationStatus::Revoked => return Err(Refusal::Revoked),
-        InvitationStatus::Pending | InvitationStatus::Expired => {}
+        InvitationStatus::Pending | InvitationStatus::Suspended | InvitationStatus::Expired => {}
     }
     check_end(invitation.end_date, invitation.role, policy, origin)?;
     let after = Invitation {

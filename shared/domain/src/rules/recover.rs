@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use crate::decision::{AttemptKey, Change, Decision};
-use crate::outbox::mail::{MailText, Message, ResetInitiator, mail};
+use crate::outbox::mail::{Forgotten, MailText, Message, ResetInitiator, mail};
 use crate::policy::{Policy, RecoveryMeans};
 use crate::rules::context::Context;
 use crate::state::account::{Account, PasswordHash, QuestionAnswer, ResetLink};
@@ -160,13 +160,17 @@ pub fn send_username(account: &Account, mut context: Context<'_>) -> Option<Deci
     let origin = context.origin;
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUsername, context.rng)
         .on(account.id.as_str());
-    let reminder = reminder(account, context.reborrow())?;
+    let reminder = reminder(account, true, context.reborrow())?;
     Some(Decision::recording(audit).send([reminder]))
 }
 
 /// Creates the email with the username to the owner's own address. Returns `None` if the account
 /// can't be recovered.
-pub(crate) fn reminder(account: &Account, context: Context<'_>) -> Option<Message> {
+pub(crate) fn reminder(
+    account: &Account,
+    is_asked_by_owner: bool,
+    context: Context<'_>,
+) -> Option<Message> {
     let Context {
         policy,
         origin,
@@ -175,9 +179,23 @@ pub(crate) fn reminder(account: &Account, context: Context<'_>) -> Option<Messag
     is_recoverable(account, policy, origin).then(|| {
         let text = MailText::UsernameReminder {
             username: account.username.to_string(),
+            is_asked_by_owner,
         };
         mail(account, origin.at, text, rng)
     })
+}
+
+/// Returns whether a request over the daily limit of its mailbox is answered by what was sent before: a reset
+/// link that is still valid, or a username, which does not expire. Otherwise it is sent, so that no
+/// number of requests by strangers leaves the owner without a link (SE-05).
+pub fn is_answered(account: &Account, forgotten: &Forgotten, origin: &Origin) -> bool {
+    match forgotten {
+        Forgotten::Password { .. } => {
+            let link = account.reset.as_ref();
+            link.is_some_and(|link| origin.at < link.expires_at)
+        }
+        Forgotten::Username { .. } => true,
+    }
 }
 
 /// Returns whether a reset link is valid, so that its page can continue.

@@ -10,7 +10,7 @@ use strum::IntoStaticStr;
 use crate::decision::{Change, Decision, RecordClaim};
 use crate::outbox::mail::{MailText, ManagedEvent, Message, mail};
 use crate::policy::{LetterAddress, Permission, Policy, RegistrationType, Role};
-use crate::rules::activate::{self, FreshCode};
+use crate::rules::activate::{self, NewPin};
 use crate::rules::context::Context;
 use crate::rules::follow_up::notices_to_managers;
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
@@ -57,7 +57,7 @@ pub struct Registration<'a> {
     /// The address for the PIN letter, on portals where the person chooses it (BL-03).
     pub designated_address: Option<PostalAddress>,
     /// A new PIN, used if the registration requires one.
-    pub pin: Option<FreshCode>,
+    pub pin: Option<NewPin>,
     /// The id for a new organization, used if none was registered with the record.
     pub organization: OrganizationId,
     /// The organization that was registered with the record through another registration type
@@ -154,7 +154,7 @@ struct Application<'a> {
     registration_type: &'a RegistrationType,
     accepted_agreements: &'a BTreeMap<String, String>,
     designated_address: Option<PostalAddress>,
-    pin: Option<FreshCode>,
+    pin: Option<NewPin>,
     organization: OrganizationId,
     existing_organization: Option<ExistingOrganization<'a>>,
 }
@@ -260,8 +260,11 @@ fn admit(
         if is_withheld {
             (PendingStep::PinLetterWithheld, None)
         } else {
-            let fresh = pin.ok_or(Refusal::NoAddress)?;
-            let (issue, letter) = activate::pin_letter(
+            let NewPin {
+                fresh,
+                is_printable,
+            } = pin.ok_or(Refusal::NoAddress)?;
+            let (mut issue, letter) = activate::pin_letter(
                 fresh,
                 address,
                 (id, greeting),
@@ -269,6 +272,8 @@ fn admit(
                 context.reborrow(),
             )
             .ok_or(Refusal::NoAddress)?;
+            // The letter stays in the outbox, so that operators find it in the list of problems.
+            issue.not_printed_at = (!is_printable(&letter, policy)).then_some(now);
             (PendingStep::Pin { issue }, Some(letter))
         }
     } else if awaits_approval {
@@ -372,6 +377,11 @@ pub fn register(
         messages.push(mail(&account, now, text, context.rng));
     }
     messages.extend(admission.letter);
+    messages.extend(unprintable_notice(
+        &account,
+        account.memberships.first(),
+        context.reborrow(),
+    ));
     messages.extend(joined(existing_organization, &account, context.reborrow()));
     let decision = Decision::recording(audit)
         .change(admission.claim)
@@ -384,6 +394,22 @@ pub fn register(
     Ok(Registered { account, decision })
 }
 
+/// Returns the notice to a user whose PIN letter cannot be printed (ME-08).
+fn unprintable_notice(
+    account: &Account,
+    membership: Option<&Membership>,
+    context: Context<'_>,
+) -> Option<Message> {
+    let now = context.now();
+    let issue = match membership.map(|m| &m.pending_step) {
+        Some(PendingStep::Pin { issue }) => issue,
+        _ => return None,
+    };
+    issue
+        .not_printed_at
+        .map(|_| mail(account, now, MailText::LetterNotPrinted, context.rng))
+}
+
 /// A user's request to register an additional organization (BL-01).
 #[derive(Debug)]
 pub struct AdditionalOrganization<'a> {
@@ -393,7 +419,7 @@ pub struct AdditionalOrganization<'a> {
     /// The address for the PIN letter, on portals where the person chooses it (BL-03).
     pub designated_address: Option<PostalAddress>,
     /// A new PIN, used if the registration requires one.
-    pub pin: Option<FreshCode>,
+    pub pin: Option<NewPin>,
     /// The id for a new organization, used if none was registered with the record.
     pub organization: OrganizationId,
     /// The organization that was registered with the record through another registration type
@@ -464,6 +490,11 @@ pub fn register_additional_organization(
         }
     }
     messages.extend(admission.letter);
+    messages.extend(unprintable_notice(
+        account,
+        Some(&membership),
+        context.reborrow(),
+    ));
     let mut after = account.clone();
     after.memberships.push(membership);
     messages.extend(joined(existing_organization, &after, context.reborrow()));
@@ -530,7 +561,8 @@ pub(crate) fn additional_organization_text(
 
 fn letter_by(membership: &Membership, policy: &Policy, now: Timestamp) -> Option<Date> {
     let issue = pin_issue(membership)?;
-    LetterStatus::of(issue, policy, now).map(|s| s.arrives_by)
+    let letter = LetterStatus::of(issue, policy, now)?;
+    (!letter.not_printed).then_some(letter.arrives_by)
 }
 
 fn agreement_of(membership: &Membership, policy: &Policy) -> Option<(String, String)> {

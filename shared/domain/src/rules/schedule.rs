@@ -39,6 +39,10 @@ pub use crate::rules::follow_up::MAX_NOTIFIED;
 /// end in the next one.
 const MAX_ENDED_AT_ONCE: usize = 12;
 
+/// The maximum number of organizations whose administrators are notified in one transaction of its own, each with
+/// two writes.
+const MAX_NOTICES_AT_ONCE: usize = 40;
+
 /// An action on an account, in order of priority if several are due on one day.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
@@ -298,9 +302,14 @@ fn username_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
 #[derive(Debug)]
 pub struct Applied {
     pub due: Due,
+    /// Whether the action is a step after which the same action is still due.
+    pub is_partial: bool,
     /// The account after the action, including its new version.
     pub after: Account,
     pub decision: Decision,
+    /// Notices to the administrators of further organizations, which don't fit in the decision. They are
+    /// committed before it, so that none is lost; queuing one again replaces it.
+    pub notices: Vec<Decision>,
 }
 
 /// Performs the first action that is due for an account on the day of `origin`, if any.
@@ -322,13 +331,16 @@ pub fn apply(
     let today = policy.today(origin.at);
     let due = first_due(account, policy, today)?;
     let mut after = account.clone();
+    // An account with many organizations leaves them in steps, and is deleted in the last one.
+    let is_partial =
+        due.action == ScheduledAction::Delete && account.memberships.len() > MAX_ENDED_AT_ONCE;
     let mut ending = 0;
     let (ended, remaining): (Vec<_>, Vec<_>) = account.memberships.iter().cloned().partition(|m| {
-        let is_over = due.action == ScheduledAction::EndAccess && m.is_over(today);
-        ending += usize::from(is_over);
-        is_over && ending <= MAX_ENDED_AT_ONCE
+        let ends = is_partial || due.action == ScheduledAction::EndAccess && m.is_over(today);
+        ending += usize::from(ends);
+        ends && ending <= MAX_ENDED_AT_ONCE
     });
-    let affected = if due.action == ScheduledAction::EndAccess {
+    let affected = if is_partial || due.action == ScheduledAction::EndAccess {
         &ended
     } else {
         &remaining
@@ -356,7 +368,11 @@ pub fn apply(
             (Action::EndAccess, text, Some(AccountOutcome::Ended))
         }
         ScheduledAction::Delete => {
-            after.delete();
+            if is_partial {
+                after.memberships = remaining.clone();
+            } else {
+                after.delete();
+            }
             let text = idle(IdleStep::Deleted, Some(today));
             (Action::DeleteIdle, text, Some(AccountOutcome::Deleted))
         }
@@ -415,9 +431,10 @@ pub fn apply(
     let audit = AuditEvent::done(origin, Actor::System, action, rng)
         .on(account.id.as_str())
         .for_organization(organization);
+    let mut notices = Vec::new();
     let mut decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([mail(account, origin.at, text, rng)]);
+        .send((!is_partial).then(|| mail(account, origin.at, text, rng)));
     if let Some(outcome) = outcome {
         if outcome != AccountOutcome::Disabled {
             decision = affected
@@ -431,13 +448,26 @@ pub fn apply(
                 })
                 .fold(decision, Decision::change);
         }
-        decision = notify_organizations(decision, (account, affected), outcome, today);
+        let (first, rest) = affected.split_at(affected.len().min(MAX_ENDED_AT_ONCE));
+        decision = notify_organizations(decision, (account, first), outcome, today);
+        for some in rest.chunks(MAX_NOTICES_AT_ONCE) {
+            let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng);
+            let queued = Decision::recording(audit.on(account.id.as_str()));
+            notices.push(notify_organizations(
+                queued,
+                (account, some),
+                outcome,
+                today,
+            ));
+        }
     }
     after.version += 1;
     Some(Applied {
         due,
+        is_partial,
         after,
         decision,
+        notices,
     })
 }
 

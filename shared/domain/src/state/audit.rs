@@ -102,6 +102,8 @@ pub enum Action {
     ActOnAccount,
     /// The help desk reset the counters of failed attempts.
     UnlockUser,
+    /// The help desk cleared the count of attempts at a plan record (SE-09).
+    UnlockRecord,
     /// The help desk ended every way into an account that someone else may have used (SE-01).
     SecureUser,
     /// The help desk changed a username.

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use strum::IntoStaticStr;
 
 use crate::policy::Role;
@@ -26,7 +25,7 @@ pub enum State {
 /// An invitation. An organization has at most one per email address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
-    /// Derived from the organization and email address.
+    /// The keyed id of the email address in the organization, so that an address has at most one.
     pub id: InvitationId,
     /// Incremented by every change.
     pub version: u64,
@@ -64,6 +63,9 @@ pub struct Invitation {
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum InvitationStatus {
     Pending,
+    /// It can't be accepted now, because the person who last sent it can no longer invite to its role, or the
+    /// organization has ended (SE-02). An administrator who resends it makes it valid again.
+    Suspended,
     Expired,
     Accepted,
     Revoked,
@@ -75,14 +77,8 @@ impl Invitation {
         self.first_invited_by.as_ref().unwrap_or(&self.invited_by)
     }
 
-    /// Derives the id from the organization and email address.
-    pub fn natural_id(organization: &OrganizationId, email: &Email) -> InvitationId {
-        let hash = Sha256::digest(format!("invitation/{organization}/{}", email.key()));
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash[..16]);
-        InvitationId::from_bytes(bytes)
-    }
-
+    /// Returns the status without regard to the person who sent the invitation;
+    /// [`Standing::status`](crate::rules::accept_invitation::Standing::status) considers both.
     pub fn status(&self, now: Timestamp) -> InvitationStatus {
         match self.state {
             State::Accepted { .. } => InvitationStatus::Accepted,

@@ -96,8 +96,8 @@ id!(
     OrganizationId
 );
 id!(
-    /// An invitation. Derived from the organization and email address, so that an address has at
-    /// most one.
+    /// An invitation. Keyed by the organization and email address, so that an address has at most
+    /// one and nobody can compute it.
     InvitationId
 );
 id!(

@@ -227,7 +227,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             initiator,
         } => password_reset::content(token, *minutes, initiator, policy),
         MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
-        MailText::UsernameReminder { username } => username_reminder::content(username, policy),
+        MailText::UsernameReminder { username, .. } => username_reminder::content(username, policy),
         MailText::Idle {
             since,
             signed_in,

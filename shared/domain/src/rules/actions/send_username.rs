@@ -17,7 +17,8 @@ pub fn send_username(
 ) -> Result<(Account, Decision), Refusal> {
     let account = target.account;
     authority.authorize(Permission::ReissueCodes, target, context.policy)?;
-    let reminder = recover::reminder(account, context.reborrow()).ok_or(Refusal::NotRecoverable)?;
+    let reminder =
+        recover::reminder(account, false, context.reborrow()).ok_or(Refusal::NotRecoverable)?;
     let audit = authority.audit(account, None, Action::RecoverUsername, &mut context);
     Ok((account.clone(), Decision::recording(audit).send([reminder])))
 }
