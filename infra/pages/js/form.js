@@ -127,10 +127,11 @@ class Field {
   }
 }
 
-const asSentence = (label, detail) => {
+export const asSentence = (label, detail) => {
   const subject = label.replace(/\?$/, "");
   const text = detail.trim();
   if (/^[A-Z]/.test(text)) return text;
+  if (/^(must|can|is|has|contains|does|needs) ?/.test(text)) return `${subject} ${text}${/[.!?]$/.test(text) ? "" : "."}`;
   return `${subject}: ${text}${/[.!?]$/.test(text) ? "" : "."}`;
 };
 
@@ -180,6 +181,9 @@ export function form({ fields, values = {}, submit = "Continue", cancel, send, d
     for (const field of built) field.fail(undefined);
     for (const [field, text] of found) field?.fail(text);
     const box = summary(problem, items);
+    // At the top of the page, before the heading, unless the form is one of several.
+    const main = element.closest("main");
+    if (main && !element.matches(".inline, .row") && !place.matches("main > *")) main.insertBefore(place, main.querySelector("h1"));
     place.replaceChildren(box);
     if (!document.title.startsWith("Error: ")) document.title = `Error: ${document.title}`;
     focus(box);

@@ -121,7 +121,7 @@ async function render({ moved = true } = {}) {
     e.preventDefault();
     focus(title);
   } }, "Skip to main content"), header(path), main, footer());
-  document.title = `${view.title} – ${state.portal.title}`;
+  document.title = view.title === state.portal.title ? view.title : `${view.title} – ${state.portal.title}`;
   if (moved) {
     scrollTo(0, 0);
     focus(title);

@@ -108,6 +108,10 @@ fn the_gateway_has_the_routes_of_the_api() {
     let functions = functions();
     let mut deployed = BTreeMap::new();
     for (name, function) in &functions {
+        // The pages are no part of the API; the next test compares their paths.
+        if name == "pages" {
+            continue;
+        }
         for event in events(function, "Api") {
             assert_eq!(event["RestApiId"], json!({ "Ref": "Api" }), "{name}");
             let method = event["Method"].as_str().unwrap().to_owned();
@@ -151,6 +155,32 @@ fn the_gateway_has_the_routes_of_the_api() {
     let asked: BTreeSet<_> = preflights.keys().map(|(_, path)| path).collect();
     let paths: BTreeSet<_> = routes.keys().map(|(_, path)| path).collect();
     assert_eq!(asked, paths);
+}
+
+#[test]
+fn pg_01_the_gateway_has_the_paths_of_the_pages_and_the_stack_can_leave_them_out() {
+    let functions = functions();
+    let paths: Vec<_> = events(functions["pages"], "Api")
+        .iter()
+        .map(|event| {
+            assert_eq!(event["Method"], "GET");
+            event["Path"].as_str().unwrap()
+        })
+        .collect();
+    let first = format!("/{{portal}}/{}", vestibule_pages::PATH);
+    assert_eq!(paths, [first.clone(), format!("{first}/{{path+}}")]);
+    let function = &TEMPLATE["Resources"]["PagesFunction"];
+    assert_eq!(function["Condition"], "HasPages");
+    // Compressed files are binary, which the gateway passes on only if it knows.
+    let binary = &TEMPLATE["Resources"]["Api"]["Properties"]["BinaryMediaTypes"];
+    assert_eq!(*binary, json!(["*~1*"]));
+    // No route of the API is below the pages.
+    let below = format!("{first}/");
+    for (_, path, _) in operations() {
+        assert!(path != first && !path.starts_with(&below), "{path}");
+    }
+    let sids: Vec<_> = ROLES["pages"].iter().map(|s| s.sid.as_str()).collect();
+    assert_eq!(sids, ["Log"]);
 }
 
 /// Returns a table's schema as in the template, without deployment settings.

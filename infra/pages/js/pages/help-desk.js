@@ -83,7 +83,6 @@ export async function account({ params }) {
     wide: true,
     body: [
       h("p", null, tag(p.title), " ", a.status === "active" ? tag("Active", "good") : tag(STATUS[a.status] ?? words(a.status), "bad"), " ", a.is_locked ? tag("Locked", "bad") : null, a.must_change_password ? tag("Must change the password", "warn") : null, a.email_undeliverable ? tag("Emails are returned", "bad") : null),
-      acts.length ? [h("h2", null, "Actions"), h("ul", { class: "cards" }, acts.map(([id, x]) => h("li", null, link(`${here}/${id}`, x.title), h("p", null, x.about))))] : h("p", { class: "soft" }, may("act_on_accounts") ? "No action is possible on this account." : "You can view accounts and not change them."),
       h("h2", null, "Account"),
       facts([
         ["Username", a.username],
@@ -105,6 +104,7 @@ export async function account({ params }) {
         ["Missing agreement", m.missing_agreement ? titleOf(p.agreements, m.missing_agreement) : undefined],
         ["Must register again by", date(m.register_again?.cutoff_date)],
       ]))),
+      acts.length ? [h("h2", null, "Actions"), h("ul", { class: "cards" }, acts.map(([id, x]) => h("li", null, link(`${here}/${id}`, x.title), h("p", null, x.about))))] : h("p", { class: "soft" }, may("act_on_accounts") ? "No action is possible on this account." : "You can view accounts and not change them."),
       h("p", null, may("search_audit") ? [link(`accounts/audit-trail${query({ portal: a.portal, user_id: a.id })}`, "Show the audit trail of this account"), h("br")] : null, organization && p.staff_onboarding === "invitation" ? link(`${here}/invitations`, "Show pending invitations of the organization") : null),
     ],
   };

@@ -20,13 +20,13 @@ export async function list({ search }) {
             `${i.first_name} ${i.last_name}`,
             i.email,
             roleTitle(i.role),
-            tag(INVITATION[i.status] ?? words(i.status), i.status === "pending" ? "" : "warn"),
+            tag(INVITATION[i.status] ?? words(i.status), ({ expired: "warn", revoked: "bad" })[i.status] ?? ""),
             `${moment(i.sent_at)}${i.sent > 1 ? ` (${i.sent} times)` : ""}; can be used until ${moment(i.expires_at)}`,
             h("span", null,
-              action("Resend", () => post(`invitations/${i.id}/resend`), { done: () => state.refresh(`The invitation was sent to ${i.email} again. The link in the earlier email no longer works.`) }),
+              i.status === "pending" || i.status === "expired" ? action("Resend", () => post(`invitations/${i.id}/resend`), { done: () => state.refresh(`The invitation was sent to ${i.email} again. The link in the earlier email no longer works.`) }) : null,
               i.status === "pending" ? action("Revoke", () => remove(`invitations/${i.id}`), { done: () => state.refresh(`The invitation of ${i.first_name} ${i.last_name} was revoked.`) }) : null),
           ])))
-        : h("p", null, "No invitation is waiting for an answer."),
+        : h("p", null, "You have not invited anyone yet."),
       found.next_cursor ? link(`invitations${query({ cursor: found.next_cursor })}`, "Next page", { class: "button" }) : null,
     ],
   };

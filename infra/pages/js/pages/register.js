@@ -2,7 +2,7 @@
 
 import { Problem, get, post } from "../api.js";
 import { facts, h, notice } from "../dom.js";
-import { form, nest } from "../form.js";
+import { asSentence, form, nest } from "../form.js";
 import { link, page } from "../layout.js";
 import { state } from "../state.js";
 import { addressFields, date, emailField, hintFields, moment, nameFields, newPassword, securityFields, usernameField, verificationFields } from "../words.js";
@@ -53,7 +53,7 @@ function wizard({ id, title, pages, submit, send, aside, startOver = true }) {
       body: [h("p", { class: "soft" }, `${title}. ${count}`), at === 0 ? aside : null, here.intro, made],
       ready: () => {
         if (!failed) return;
-        const found = failed.errors.map((e) => [made.fields.find((f) => f.name === e.field || f.name.startsWith(`${e.field}.`) || f.name.startsWith(`${e.field}[`) || e.field.startsWith(`${f.name}.`)), e]).filter(([f]) => f).map(([f, e]) => [f, /^[A-Z]/.test(e.detail) ? e.detail : `${f.d.label}: ${e.detail}`]);
+        const found = failed.errors.map((e) => [made.fields.find((f) => f.name === e.field || f.name.startsWith(`${e.field}.`) || f.name.startsWith(`${e.field}[`) || e.field.startsWith(`${f.name}.`)), e]).filter(([f]) => f).map(([f, e]) => [f, asSentence(f.d.label, e.detail)]);
         made.show(failed, found);
       },
     };

@@ -47,14 +47,13 @@ const STEPS = {
   enter_pin: async () => {
     const letter = await get("pin/letter");
     const digits = state.portal.pin_digits;
-    const waiting = letter.status === "awaiting_agreement" || letter.status === "waiting_for_agreement";
+    const waiting = letter.status === "withheld";
     return {
       title: "Enter your PIN",
       body: [
-        h("p", null, letter.advice),
+        h("p", null, letter.advice.replace(/\d{4}-\d\d-\d\d/g, date)),
         facts([
           ["Letter issued", date(letter.issued_on)],
-          ["Should arrive", letter.arrives_from && letter.arrives_by ? `Between ${date(letter.arrives_from)} and ${date(letter.arrives_by)}` : date(letter.arrives_by)],
           ["PIN can be used until", date(letter.expires_on)],
         ]),
         waiting ? null : form({

@@ -50,7 +50,7 @@ export async function list({ search }) {
           { name: "registration", label: "Registration", type: "select", options: Object.entries(REGISTRATION), optional: true, empty: "All" },
           { name: "status", label: "Account", type: "select", options: [["active", "Active"], ["disabled", "Disabled"]], optional: true, empty: "All" },
           seesSignIn ? { name: "idle_days", label: "No sign-in for", type: "select", options: [["30", "30 days"], ["90", "90 days"], ["180", "180 days"]], optional: true, empty: "Any time" } : null,
-          { name: "sort", label: "Sort by", type: "select", options: [["name", "Last name"], ["role", "Role"], ...(seesSignIn ? [["last_sign_in", "Last sign-in"]] : []), ["joined", "Date joined"]], optional: true, empty: "Username" },
+          { name: "sort", label: "Sort by", type: "select", options: [["name", "Last name"], ...(seesSignIn ? [["last_sign_in", "Last sign-in"]] : []), ["joined", "Date joined"]], optional: true, empty: "Role" },
         ].map((f) => f && { ...f, label: f.label }),
         values: { ...filters, sort },
         submit: "Search",

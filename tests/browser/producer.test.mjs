@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { journey } from "./harness.mjs";
+
+test("ba_04 ba_06 a disabled account shows the message, and is reinstated", journey(async (v) => {
+  await v.open("/producer/app/sign-in");
+  await v.fill({ Username: "cole.lind", Password: "Quiet-River-58!" });
+  await v.presses("Sign in");
+  await v.page.getByRole("alert").getByText("This user ID no longer has access to the system. Please contact your security administrator for more information.").waitFor();
+  await v.check("the message");
+  await v.signsIn("producer", "dana.whitfield");
+  await v.open("/producer/app/users?status=disabled");
+  await v.follows("Cole Lind");
+  await v.presses("Reinstate");
+  await v.reads("Cole Lind can sign in again.");
+  await v.follows("Disable");
+  await v.presses("Disable account");
+  await v.reads("Cole Lind was disabled.");
+}));
+
+test("ba_05 a wrong password and an unknown username show the same message", journey(async (v) => {
+  const message = "Login failed due to either an invalid user ID and/or password, or a connection cannot be established. Please try again.";
+  await v.open("/producer/app/sign-in");
+  for (const name of ["dana.whitfield", "nobody.known"]) {
+    await v.fill({ Username: name, Password: "Wrong-River-58!" });
+    await v.presses("Sign in");
+    await v.page.getByRole("alert").getByText(message).waitFor();
+  }
+}));
+
+test("ba_07 a primary producer sees the last sign-in of each sub-user", journey(async (v) => {
+  await v.signsIn("producer", "dana.whitfield");
+  await v.open("/producer/app/users");
+  await v.page.getByRole("columnheader", { name: "Last sign-in" }).waitFor();
+}));
+
+test("ba_08 ba_09 a delegated administrator searches current users and downloads the list with the last sign-in", journey(async (v) => {
+  await v.signsIn("employer", "lena.fischer");
+  await v.open("/employer/app/users");
+  await v.fill({ Search: "lena" });
+  await v.presses("Search");
+  await v.page.getByRole("row", { name: /Lena Fischer/ }).waitFor();
+  const [download] = await Promise.all([v.page.waitForEvent("download"), v.presses("Download all users (CSV)")]);
+  const text = readFileSync(await download.path(), "utf8");
+  assert.match(text.split("\n")[0], /last_sign_in/);
+  assert.match(text, /lena\.fischer/);
+}));
