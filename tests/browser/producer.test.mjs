@@ -1,22 +1,27 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { journey } from "./harness.mjs";
+import { PASSWORD, Visitor, journey } from "./harness.mjs";
 
-test("ba_04 ba_06 a disabled account shows the message, and is reinstated", journey(async (v) => {
-  await v.open("/producer/app/sign-in");
-  await v.fill({ Username: "cole.lind", Password: "Quiet-River-58!" });
-  await v.presses("Sign in");
-  await v.page.getByRole("alert").getByText("This user ID no longer has access to the system. Please contact your security administrator for more information.").waitFor();
-  await v.check("the message");
+test("ba_04 ba_06 a disabled user reads the message and can sign in again when reinstated", journey(async (v) => {
   await v.signsIn("producer", "dana.whitfield");
-  await v.open("/producer/app/users?status=disabled");
+  await v.open("/producer/app/users?query=cole");
   await v.follows("Cole Lind");
-  await v.presses("Reinstate");
-  await v.reads("Cole Lind can sign in again.");
   await v.follows("Disable");
+  await v.check("the question");
   await v.presses("Disable account");
   await v.reads("Cole Lind was disabled.");
+  const cole = await Visitor.create();
+  await cole.open("/producer/app/sign-in");
+  await cole.fill({ Username: "cole.lind", Password: PASSWORD });
+  await cole.presses("Sign in");
+  await cole.page.getByRole("alert").getByText("This user ID no longer has access to the system. Please contact your security administrator for more information.").waitFor();
+  await cole.check("the message");
+  await v.presses("Reinstate");
+  await v.reads("Cole Lind can sign in again.");
+  await cole.presses("Sign in");
+  await cole.sees("Hello, Cole");
+  await cole.leaves();
 }));
 
 test("ba_05 a wrong password and an unknown username show the same message", journey(async (v) => {

@@ -38,7 +38,7 @@ class Field {
   }
 
   label(tagName = "label") {
-    const text = [this.d.label, this.d.optional ? h("span", { class: "optional" }, " (optional)") : null];
+    const text = [this.d.label, this.d.optional && !this.d.bare ? h("span", { class: "optional" }, " (optional)") : null];
     return h(tagName, tagName === "label" ? { for: this.id } : null, text);
   }
 

@@ -5,7 +5,10 @@ import { h } from "./dom.js";
 import { may, state } from "./state.js";
 
 /** The address of a page of this portal. */
-export const page = (path = "") => new URL(path, APP).pathname;
+export const page = (path = "") => {
+  const url = new URL(path, APP);
+  return url.pathname + url.search;
+};
 
 /** A link to a page. */
 export const link = (path, text, properties) => h("a", { href: page(path), ...properties }, text);

@@ -188,6 +188,7 @@ state.refresh = async (message) => {
 };
 state.restart = async (message) => {
   await loadProfile();
+  if (!state.me) return go("sign-in", { replaceEntry: true, returnTo: returnTo(), reason: "expired" });
   const next = state.me?.next_step ? "next" : (returnTo() ?? "");
   return go(next, { replaceEntry: true, message });
 };

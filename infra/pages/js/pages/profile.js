@@ -3,7 +3,7 @@
 import { get, patch, put, query, remove } from "../api.js";
 import { facts, h, notice, table, tag } from "../dom.js";
 import { action, form, nest } from "../form.js";
-import { link } from "../layout.js";
+import { link, page } from "../layout.js";
 import { state, titleOf } from "../state.js";
 import { REGISTRATION, actionTitle, date, hintFields, moment, nameFields, newPassword, securityFields, words } from "../words.js";
 import { agreement, managers } from "./steps.js";
@@ -62,7 +62,7 @@ export function profile() {
 const saved = (text) => state.goFresh("profile", text);
 
 export function name() {
-  return { title: "Change your name", back: BACK, body: [form({ fields: nameFields(), values: state.me, submit: "Save name", cancel: { href: BACK && link("profile", "").pathname }, send: async (values) => {
+  return { title: "Change your name", back: BACK, body: [form({ fields: nameFields(), values: state.me, submit: "Save name", cancel: { href: page("profile") }, send: async (values) => {
     await patch("me", values);
     await saved("Your name was changed.");
   } })] };

@@ -51,7 +51,7 @@ export async function list({ search }) {
           { name: "status", label: "Account", type: "select", options: [["active", "Active"], ["disabled", "Disabled"]], optional: true, empty: "All" },
           seesSignIn ? { name: "idle_days", label: "No sign-in for", type: "select", options: [["30", "30 days"], ["90", "90 days"], ["180", "180 days"]], optional: true, empty: "Any time" } : null,
           { name: "sort", label: "Sort by", type: "select", options: [["name", "Last name"], ...(seesSignIn ? [["last_sign_in", "Last sign-in"]] : []), ["joined", "Date joined"]], optional: true, empty: "Role" },
-        ].map((f) => f && { ...f, label: f.label }),
+        ],
         values: { ...filters, sort },
         submit: "Search",
         send: apply,
@@ -72,7 +72,7 @@ const administrators = () => state.me.organization?.administrators.length;
 
 /** A form in one row, for searching. */
 export function row(description) {
-  const made = form(description);
+  const made = form({ ...description, fields: description.fields.map((f) => f && { ...f, bare: true }) });
   made.classList.add("row");
   made.setAttribute("role", "search");
   return made;
