@@ -43,9 +43,9 @@ export const linkIn = (mail, page) => {
 
 const letterTexts = () => readdirSync(join(DATA, "letters")).filter((f) => f.endsWith(".json")).map((f) => JSON.parse(readFileSync(join(DATA, "letters", f), "utf8")).text);
 
-/** The PIN of a letter to a person; `not` is a PIN of an earlier letter. */
-export const pinFor = (name, not) =>
-  until(`the letter to ${name}`, () => letterTexts().filter((t) => t.includes(`Dear ${name}`)).map((t) => /Your PIN\s+(\d+)/.exec(t)?.[1]).find((pin) => pin && pin !== not));
+/** The PIN of a letter to a person; `not` is a PIN of an earlier letter, `where` a line of the address. */
+export const pinFor = (name, not, where = "") =>
+  until(`the letter to ${name}`, () => letterTexts().filter((t) => t.includes(`Dear ${name}`) && t.includes(where)).map((t) => /Your PIN\s+(\d+)/.exec(t)?.[1]).find((pin) => pin && pin !== not));
 
 /** A person with a browser of their own. */
 export class Visitor {

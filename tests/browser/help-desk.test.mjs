@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { email, journey, linkIn, people } from "./harness.mjs";
+import { Visitor, email, journey, linkIn, people, pinFor } from "./harness.mjs";
 
 const staff = (who) => people().find((p) => p.portal === "help-desk" && who.test(p.who) && p.password);
 
@@ -61,4 +61,41 @@ test("ux_11 the help desk searches the trail of a portal", journey(async (v) => 
   await v.page.getByLabel("Portal", { exact: true }).selectOption("group");
   await v.presses("Search");
   await v.page.getByRole("row", { name: /Sign-in/ }).first().waitFor();
+}));
+
+test("bl_01 bl_03 bl_04 bl_10 a user registers for a billing agency, the help desk records the agreement, and the PIN activates it", journey(async (v) => {
+  const helen = people().find((p) => p.portal === "provider" && p.name === "Helen Brandt");
+  const user = await Visitor.create();
+  await user.signsIn("provider", helen.username);
+  await user.open("/provider/app/profile/organizations/add");
+  await user.page.getByRole("radio", { name: "Billing agency" }).check();
+  await user.presses("Continue");
+  await user.check("the form");
+  await user.fill({ "Provider ID": "PV30005", "Tax ID": "007890123", "Street address": "77 Clearwater Lane", City: "Chicago", "ZIP Code or postal code (optional)": "60601", "State or region (optional)": "IL" });
+  await user.presses("Register for this organization");
+  await user.sees("Signatory Agreement");
+  await user.reads("Your PIN letter is mailed when we have recorded it.");
+  await user.check("waiting for the agreement");
+
+  const agent = staff(/agent/i);
+  await v.signsIn("help-desk", agent.username, agent.password);
+  await finds(v, "provider", helen.username);
+  await v.follows("Record a signed agreement");
+  await v.page.getByRole("radio", { name: /Signatory Agreement/ }).check();
+  if (await v.page.getByRole("radio", { name: "Clearwater Billing Services" }).count()) await v.page.getByRole("radio", { name: "Clearwater Billing Services" }).check();
+  await v.fill({ Reason: "The signed form arrived by mail" });
+  await v.presses("Record a signed agreement");
+  await v.reads("Done: record a signed agreement.");
+
+  const pin = await pinFor("Helen Brandt", undefined, "77 Clearwater Lane");
+  await user.page.reload();
+  await user.fill({ PIN: pin });
+  await user.presses("Activate account");
+  await user.sees("Hello, Helen");
+  await user.reads("Clearwater Billing Services");
+  await user.follows("Switch organization");
+  await user.page.getByRole("radio", { name: "Lakeside Family Medicine" }).check();
+  await user.presses("Continue");
+  await user.reads("You are working for Lakeside Family Medicine");
+  await user.leaves();
 }));

@@ -234,9 +234,9 @@ export async function acceptInvitation() {
   });
 }
 
-async function joined(answer, name) {
+async function joined(answer, name, message = `You joined ${name}.`) {
   await state.switchTo(answer.organization_id);
-  await state.restart(`You joined ${name}.`);
+  await state.restart(message);
 }
 
 export function redeemCode() {
@@ -285,7 +285,7 @@ export function addOrganization({ search }) {
         send: async (values, key) => {
           const answer = await post("me/organizations", body({ ...values, registration_type: chosen.id }), key);
           history.replaceState({}, "", location.pathname);
-          await joined(answer, "the organization");
+          await joined(answer, undefined, "You are registered for another organization.");
         },
       }),
     ],

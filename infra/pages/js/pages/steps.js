@@ -130,7 +130,7 @@ export function agreement(a, withTitle = true, done = () => after("The agreement
     "section",
     null,
     withTitle ? h("h2", null, a.title, " ", a.is_current ? tag("Signed", "good") : tag("Not signed", "warn")) : null,
-    h("p", null, a.is_current ? `You signed the current revision (${a.revision}).` : online ? `Read revision ${a.revision} and accept it to continue.` : `Sign revision ${a.revision} on paper and send it to ${state.portal.plan}. You get access when we have recorded it.`),
+    h("p", null, a.is_current ? `You signed the current revision (${a.revision}).` : online ? `Read revision ${a.revision} and accept it to continue.` : `Sign revision ${a.revision} on paper and send it to ${state.portal.plan}. ${a.blocks === "pin_letter" ? "Your PIN letter is mailed" : "You get access"} when we have recorded it.`),
     h("p", null, form_link),
     !a.is_current && online
       ? form({
