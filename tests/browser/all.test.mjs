@@ -206,3 +206,21 @@ test("pg_05 the first page transfers at most 60 kB and asks the API twice at mos
   assert.ok(requests <= 2, `${requests} requests`);
   await v.leaves();
 });
+
+test("ag_14 the idle timeout warns and extends, and then signs out", journey(async (v) => {
+  await v.signsIn("group", "sam.lind");
+  await v.page.clock.install();
+  await v.page.reload();
+  await v.sees("Hello, Sam");
+  await v.page.clock.fastForward("28:30");
+  const dialog = v.page.getByRole("dialog");
+  await dialog.getByRole("heading", { name: "Are you still there?" }).waitFor();
+  await v.check("the warning");
+  await dialog.getByRole("button", { name: "Stay signed in" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await v.page.clock.fastForward("28:30");
+  await dialog.waitFor();
+  await v.page.clock.fastForward("02:30");
+  await v.sees("You are signed out");
+  await v.reads("You were signed out because you did nothing for 30 minutes.");
+}));

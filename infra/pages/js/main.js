@@ -105,6 +105,7 @@ async function render({ moved = true } = {}) {
   const mine = ++turn;
   const path = current();
   const found = match(path);
+  app.setAttribute("aria-busy", "true");
   let view;
   try {
     view = await viewOf(found, path);
@@ -113,6 +114,7 @@ async function render({ moved = true } = {}) {
     view = await failed(error, path);
   }
   if (mine !== turn || !view) return;
+  app.removeAttribute("aria-busy");
   const message = state.message;
   state.message = undefined;
   const title = h("h1", null, view.title);
