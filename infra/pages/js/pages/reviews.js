@@ -10,6 +10,9 @@ import { row } from "./users.js";
 
 const DECISION = { confirmed: ["Confirmed", "good"], removed: ["Removed", "bad"], pending: ["Not reviewed", "warn"] };
 
+/** The API names managers by id only. */
+const who = (id) => (id === state.me.id ? "You" : "Another manager");
+
 export async function review({ search }) {
   const decision = search.get("decision") ?? undefined;
   let found;
@@ -28,14 +31,14 @@ export async function review({ search }) {
     wide: true,
     body: [
       found.is_overdue ? notice("warn", "This review is overdue", h("p", null, `It was due on ${date(found.due_date)}. Review the accounts that are left, or start a new review.`)) : null,
-      facts([["Started", moment(found.started_at)], ["Started by", found.started_by ?? "Automatically"], ["Due", date(found.due_date)]]),
+      facts([["Started", moment(found.started_at)], ["Started by", found.started_by ? who(found.started_by) : "Automatically"], ["Due", date(found.due_date)]]),
       h("p", null, decision === "pending" ? link("access-review", "Show all accounts") : link("access-review?decision=pending", "Show only accounts that are not reviewed")),
       found.accounts.length
         ? h("div", { class: "stack" }, table("Accounts to review", ["Name", "Username", "Role", "Decision", "Actions"], found.accounts.map((a) => [
             `${a.first_name} ${a.last_name}`,
             a.username,
             roleTitle(a.role),
-            h("span", null, tag(...DECISION[a.decision]), a.decided_by ? ` by ${a.decided_by}` : "", a.decided_at ? `, ${moment(a.decided_at)}` : ""),
+            h("span", null, tag(...DECISION[a.decision]), a.decided_by ? ` by ${who(a.decided_by).toLowerCase()}` : "", a.decided_at ? `, ${moment(a.decided_at)}` : ""),
             a.decision === "pending" ? h("span", null, decide(a, "confirmed", "Confirm"), decide(a, "removed", "Remove")) : "",
           ])))
         : h("p", null, decision ? "All accounts are reviewed." : "There are no accounts to review."),

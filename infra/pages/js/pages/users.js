@@ -109,7 +109,7 @@ export async function add() {
   const fields = [
     ...nameFields().map((f) => ({ ...f, autocomplete: "off" })),
     emailField({ autocomplete: "off" }),
-    ...(initial && portal.username_chosen_by === "user" ? [{ ...usernameField(), autocomplete: "off" }] : []),
+    ...(initial && portal.username_chosen_by === "user" ? [{ ...usernameField(), autocomplete: "off", hint: `At least ${portal.username_min_length} characters` }] : []),
     ...(initial ? [{ name: "initial_password", label: "Initial password", hint: "Give it to the user in person or by phone. It has to be changed at the first sign-in.", type: "password", autocomplete: "new-password" }] : []),
     ...(await accessFields(undefined, true)),
   ];
