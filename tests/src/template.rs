@@ -183,6 +183,8 @@ pub fn functions() -> BTreeMap<String, &'static Value> {
 pub fn gateway_routes() -> BTreeMap<(String, String), String> {
     let mut routes = BTreeMap::new();
     for (path, item) in GATEWAY["paths"].as_object().unwrap() {
+        // What the stack can leave out is there.
+        let item = item.get("Fn::If").map_or(item, |choice| &choice[1]);
         for (method, operation) in item.as_object().unwrap() {
             let integration = &operation["x-amazon-apigateway-integration"];
             // A REST API invokes every Lambda function by POST.

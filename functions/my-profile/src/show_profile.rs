@@ -1,6 +1,8 @@
 //! `GET /{portal}/me`: shows the caller's profile, with the administrators of their organization
 //! (AG-15).
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -32,6 +34,10 @@ pub(crate) struct ProfileResponse {
     /// The organization that this session acts for. Absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<OrganizationResponse>,
+    /// What the caller's role allows in the current organization, such as `list_users`.
+    permissions: Vec<&'static str>,
+    /// The roles that the caller can give to users.
+    grantable_roles: Vec<&'static str>,
     /// All organizations that the caller belongs to. Switch between them with `PUT
     /// /{portal}/sessions/current/organization`.
     organizations: Vec<OrganizationMembership>,
@@ -191,6 +197,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
     if again.is_some() {
         notices.push("register_again");
     }
+    let role = caller.membership().and_then(|m| policy.roles.get(&m.role));
     let expires = account
         .password
         .as_ref()
@@ -204,6 +211,8 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
         email_undeliverable: account.email_undeliverable.map(Into::into),
         next_step: responses::step(caller.next_step),
         reason: responses::reason(caller.next_step),
+        permissions: role.map_or_else(Vec::new, |r| names(&r.permissions, |p| p.into_str())),
+        grantable_roles: role.map_or_else(Vec::new, |r| names(&r.can_grant, |r| r.into_str())),
         organization,
         organizations: organizations(&belongs, caller),
         agreement: agreement.map(|a| AgreementResponse {
@@ -229,6 +238,11 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
         unconfirmed_email: account.pending_email.as_ref().map(|p| p.email.to_string()),
         password_expires_at: expires.map(responses::moment),
     })
+}
+
+/// Returns the names of what a set contains.
+fn names<T: Copy>(set: &BTreeSet<T>, name: fn(T) -> &'static str) -> Vec<&'static str> {
+    set.iter().copied().map(name).collect()
 }
 
 /// Lists the caller's organizations by name, with the caller's role in each.

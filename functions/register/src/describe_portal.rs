@@ -1,12 +1,15 @@
 //! `GET /{portal}`: describes what a front end needs to build the portal's forms.
 
 use axum::Json;
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::policy::{ChosenBy, LetterAddress, Offered, Onboarding, Policy, RecordedBy};
-use vestibule_http::Portal;
+use vestibule_domain::policy::{
+    ChosenBy, LetterAddress, Offered, Onboarding, Policy, RecordedBy, Reissuer,
+};
 use vestibule_http::openapi::PortalParams;
 use vestibule_http::problem::HelpDesk;
+use vestibule_http::{App, Portal};
 
 /// The public description of a portal.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,6 +42,30 @@ pub(crate) struct PortalResponse {
     /// How an administrator adds users: `invitation`, `registration_code`, `initial_password`.
     #[serde(skip_serializing_if = "Option::is_none")]
     staff_onboarding: Option<&'static str>,
+    /// Whether an administrator has to approve users who joined by invitation or with an initial password.
+    staff_requires_approval: bool,
+    /// Whether users request a new PIN letter themselves.
+    pin_reissued_by_user: bool,
+    /// Whether administrators assign group codes.
+    uses_group_codes: bool,
+    /// Whether administrators review access periodically.
+    reviews_access: bool,
+    /// Whether users can send feedback.
+    accepts_feedback: bool,
+    /// The number of minutes without a request after which a session ends; absent if there is no such limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_minutes: Option<u32>,
+    /// The IANA name of the time zone in which the portal's days begin and end.
+    time_zone: String,
+    /// The country of postal addresses within the country, as two letters (ISO 3166-1).
+    home_country: String,
+    /// The portal's brand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brand: Option<Brand>,
+    /// The titles of the roles.
+    roles: Vec<OfferedItem>,
+    /// The portals that the staff of this help desk serve; empty if the portal is not a help desk.
+    help_desk_for: Vec<OfferedItem>,
     agreements: Vec<PortalAgreement>,
     services: Vec<OfferedItem>,
     publications: Vec<OfferedItem>,
@@ -83,7 +110,14 @@ pub(crate) struct PortalAgreement {
     is_accepted_on_portal: bool,
 }
 
-/// A service or publication that the portal offers.
+/// The plan's brand on the pages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Brand {
+    /// The color of the header, such as `#0b5c6b`.
+    color: String,
+}
+
+/// A service, publication, role or portal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OfferedItem {
     id: String,
@@ -103,11 +137,30 @@ pub(crate) struct OfferedItem {
         (status = 404, description = "`not-found`: there is no such portal"),
     )
 )]
-pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalResponse> {
-    Json(describe(&policy))
+pub(crate) async fn describe_portal(
+    State(app): State<App>,
+    Portal(policy): Portal,
+) -> Json<PortalResponse> {
+    Json(describe(&policy, served(&app, &policy)))
 }
 
-fn describe(policy: &Policy) -> PortalResponse {
+/// Lists the portals that the staff of a help desk serve. A portal whose policy is invalid is left out.
+fn served(app: &App, policy: &Policy) -> Vec<OfferedItem> {
+    if policy.help_desk_for.is_none() {
+        return Vec::new();
+    }
+    let names = app.portals.names();
+    let policies = names.filter_map(|name| app.portals.get(name.as_str()).ok().flatten());
+    policies
+        .filter(|other| policy.serves(other))
+        .map(|other| OfferedItem {
+            id: other.portal.to_string(),
+            title: other.title.to_string(),
+        })
+        .collect()
+}
+
+fn describe(policy: &Policy, help_desk_for: Vec<OfferedItem>) -> PortalResponse {
     let designated = policy
         .pin
         .as_ref()
@@ -193,6 +246,29 @@ fn describe(policy: &Policy) -> PortalResponse {
             Onboarding::RegistrationCode => "registration_code",
             Onboarding::InitialPassword => "initial_password",
         }),
+        staff_requires_approval: policy.staff.as_ref().is_some_and(|s| s.approval),
+        pin_reissued_by_user: policy
+            .pin
+            .as_ref()
+            .is_some_and(|p| p.reissued_by.contains(&Reissuer::User)),
+        uses_group_codes: policy.group_codes.from_records || !policy.group_codes.offered.is_empty(),
+        reviews_access: policy.access_review.is_some(),
+        accepts_feedback: policy.help_desk.email.is_some(),
+        idle_minutes: policy.session.idle_minutes.map(|m| m.get()),
+        time_zone: policy.time_zone.name().to_owned(),
+        home_country: policy.plan.home_country.0.as_str().to_owned(),
+        brand: policy.brand.as_ref().map(|b| Brand {
+            color: b.color.as_str().to_owned(),
+        }),
+        roles: policy
+            .roles
+            .iter()
+            .map(|(role, described)| OfferedItem {
+                id: role.into_str().to_owned(),
+                title: described.title.to_string(),
+            })
+            .collect(),
+        help_desk_for,
         agreements: policy
             .agreements
             .iter()

@@ -9,10 +9,10 @@ use vestibule_http::portals;
 
 use crate::StartError;
 
-/// The path below which the pages behind links are served.
+/// The path below which placeholders for pages of the plan's own website are served.
 pub const PATH: &str = "links";
 
-/// Reads the policies of a folder, with each `site` replaced by the portal's link pages below `base`.
+/// Reads the policies of a folder, with each `site` replaced by the portal's pages below `base`.
 ///
 /// # Errors
 /// Fails if a policy is invalid.
@@ -23,7 +23,10 @@ pub fn portals(folder: &Path, base: &str) -> Result<Portals, StartError> {
         let portal = &policy.portal;
         let file = folder.join(format!("{portal}.toml"));
         let text = std::fs::read_to_string(&file)?;
-        let local = format!("{base}/{PATH}/{portal}");
+        let local = Local {
+            pages: format!("{base}/{portal}/{}", vestibule_pages::PATH),
+            others: format!("{base}/{PATH}/{portal}"),
+        };
         let text = with_origins(&with_site(&text, policy.site.as_str(), &local), base);
         files.push((portal.clone(), file.display().to_string(), text));
     }
@@ -32,13 +35,21 @@ pub fn portals(folder: &Path, base: &str) -> Result<Portals, StartError> {
     Ok(portals)
 }
 
-/// Replaces the value of `site`, and the site in addresses of its pages, such as the form of an agreement. The
-/// site stays an allowed origin.
-fn with_site(policy: &str, site: &str, local: &str) -> String {
+/// Where a portal's addresses are on this machine.
+struct Local {
+    /// Its pages.
+    pages: String,
+    /// Placeholders for other pages of the site.
+    others: String,
+}
+
+/// Replaces the value of `site`, and the site in addresses that the plan's own website serves, such as the form
+/// of an agreement. The site stays an allowed origin.
+fn with_site(policy: &str, site: &str, local: &Local) -> String {
     let page = format!("\"{site}/");
-    let local_page = format!("\"{local}/");
+    let local_page = format!("\"{}/", local.others);
     let line = |line: &str| match line.split_once('=') {
-        Some((key, _)) if key.trim() == "site" => line.replacen(site, local, 1),
+        Some((key, _)) if key.trim() == "site" => line.replacen(site, &local.pages, 1),
         _ => line.replace(&page, &local_page),
     };
     policy.split_inclusive('\n').map(line).collect()
@@ -76,7 +87,8 @@ mod tests {
         let shipped = portals::read(&folder).unwrap();
         let local = portals(&folder, "http://127.0.0.1:8600").unwrap();
         for (before, after) in shipped.all().unwrap().into_iter().zip(local.all().unwrap()) {
-            let site = format!("http://127.0.0.1:8600/links/{}", before.portal);
+            let site = format!("http://127.0.0.1:8600/{}/app", before.portal);
+            let others = format!("http://127.0.0.1:8600/links/{}/", before.portal);
             assert_eq!(after.site.as_str(), site);
             for origin in &before.origins {
                 assert!(after.allows_origin(origin.as_str().as_bytes()));
@@ -87,7 +99,7 @@ mod tests {
                 );
             }
             for agreement in &after.agreements {
-                assert!(agreement.form_url.as_str().starts_with(&site));
+                assert!(agreement.form_url.as_str().starts_with(&others));
             }
         }
     }

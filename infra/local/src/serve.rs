@@ -45,6 +45,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// The folder of policy files.
     pub portals: PathBuf,
+    /// A folder from which the pages are read at every request, instead of the embedded ones.
+    pub pages: Option<PathBuf>,
     /// A DynamoDB other than the embedded one.
     pub dynamodb_endpoint: Option<String>,
     /// The address of the local DynamoDB; KMS, SES and S3 use the next three ports. By default, free ports.
@@ -60,6 +62,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         port,
         data,
         portals,
+        pages: pages_folder,
         dynamodb_endpoint,
         aws,
     } = settings;
@@ -94,6 +97,13 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
     let router = instance
         .router()
         .merge(pages::router(site))
+        .merge(vestibule_pages::router(
+            Arc::clone(&instance.app.portals),
+            pages_folder.map_or(
+                vestibule_pages::Source::Embedded,
+                vestibule_pages::Source::Folder,
+            ),
+        ))
         .merge(control::router(Arc::clone(&instance), &data, &base)?);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stopped());

@@ -1635,11 +1635,12 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "Top level",
         "Policy",
-        "title site origins time_zone plan help_desk help_desk_for username email password \
+        "title site origins time_zone brand plan help_desk help_desk_for username email password \
          security_questions hint_question session concurrent_use rate_limits registration_type pin \
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles",
     ),
+    ("`[brand]`", "BrandPolicy", "color"),
     ("`[plan]`", "Plan", "id name return_address home_country"),
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
     ("`[help_desk_for]`", "HelpDeskFor", "portals"),

@@ -15,8 +15,8 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::shared::IntoShared;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
-use axum::body;
 use axum::response::{IntoResponse, Response};
+use axum::{Router, body};
 use futures::future::BoxFuture;
 use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
@@ -278,6 +278,24 @@ fn request_span(request: &lambda_http::Request) -> tracing::Span {
         _ => None,
     };
     tracing::info_span!("request", id)
+}
+
+/// Returns the folder of policies: `PORTALS_DIR`, or the one bundled with the function.
+pub fn portals_folder() -> PathBuf {
+    setting("PORTALS_DIR", "the folder of policies")
+        .map_or_else(|_| PathBuf::from("portals"), PathBuf::from)
+}
+
+/// Runs a service on Lambda, behind API Gateway, that reads and writes nothing on AWS.
+///
+/// # Errors
+/// When the Lambda runtime fails.
+pub async fn run_stateless(service: Router) -> Result<(), StartError> {
+    log_as_json();
+    lambda_http::run(service_fn(async |request: lambda_http::Request| {
+        Ok::<_, Infallible>(Utf8(service.clone().oneshot(request).await?))
+    }))
+    .await
 }
 
 /// Reads the caller's IP address from the gateway's request context.

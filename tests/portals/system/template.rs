@@ -106,7 +106,9 @@ fn generated_routes_match_the_code() {
 
 #[test]
 fn the_gateway_has_the_routes_of_the_api() {
-    let deployed = gateway_routes();
+    let mut deployed = gateway_routes();
+    // The pages are no part of the API; the next test compares their paths.
+    deployed.retain(|_, function| function != "pages");
 
     // Each route goes to the function whose crate serves it, and there are no others.
     let mut served = BTreeMap::new();
@@ -215,6 +217,31 @@ fn pages_of_a_portal_can_read_the_errors_of_the_gateway() {
             assert!(body.get(field).is_some(), "{name} has {field}");
         }
     }
+}
+
+#[test]
+fn pg_01_the_gateway_has_the_paths_of_the_pages_and_the_stack_can_leave_them_out() {
+    let first = format!("/{{portal}}/{}", vestibule_pages::PATH);
+    let paths: Vec<_> = gateway_routes()
+        .into_iter()
+        .filter(|(_, function)| function == "pages")
+        .map(|(route, _)| route)
+        .collect();
+    let get = |path: &str| ("GET".to_owned(), path.to_owned());
+    assert_eq!(paths, [get(&first), get(&format!("{first}/{{path+}}"))]);
+    for resource in ["PagesFunction", "PagesPermission"] {
+        assert_eq!(TEMPLATE["Resources"][resource]["Condition"], "HasPages");
+    }
+    // Compressed files are binary, which the gateway passes on only if it knows.
+    let binary = &TEMPLATE["Resources"]["Api"]["Properties"]["BinaryMediaTypes"];
+    assert_eq!(*binary, json!(["*~1*"]));
+    // No route of the API is below the pages.
+    let below = format!("{first}/");
+    for (_, path, _) in operations() {
+        assert!(path != first && !path.starts_with(&below), "{path}");
+    }
+    let sids: Vec<_> = ROLES["pages"].iter().map(|s| s.sid.as_str()).collect();
+    assert_eq!(sids, ["Log"]);
 }
 
 /// Returns a table's schema as in the template, without deployment settings.

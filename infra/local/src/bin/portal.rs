@@ -64,7 +64,7 @@ Examples:
                                                 use DynamoDB Local; emails, letters and the key stay in --data
 
 The first start loads the sample plan records and registers sample people through the API. Links in
-emails lead to pages of this server that show the request to send.")]
+emails lead to the pages of this server.")]
     Serve(ServeArguments),
     /// Remove the data folder; other files in it stay
     #[command(after_help = "\
@@ -268,6 +268,9 @@ struct ServeArguments {
     port: u16,
     #[command(flatten)]
     on: SystemArguments,
+    /// Read the pages from this folder at every request, to work on them without compiling: infra/pages
+    #[arg(long, value_name = "DIR")]
+    pages: Option<PathBuf>,
     /// Port of the local DynamoDB, for functions in other processes; KMS, SES and S3 use the next three ports
     #[arg(long, value_name = "PORT")]
     aws_port: Option<u16>,
@@ -437,6 +440,7 @@ async fn run(command: Command) -> Result<(), StartError> {
         Command::Serve(ServeArguments {
             port,
             on,
+            pages,
             aws_port,
             aws_host,
         }) => {
@@ -444,6 +448,7 @@ async fn run(command: Command) -> Result<(), StartError> {
                 port,
                 data: on.data.folder(),
                 portals: on.portals.folder(),
+                pages,
                 dynamodb_endpoint: on.dynamodb_endpoint,
                 aws: aws_port.map(|port| SocketAddr::new(aws_host, port)),
             };

@@ -1,9 +1,7 @@
 //! The `curl` commands that pages show.
 
-use serde_json::{Map, Value, json};
-use vestibule_domain::policy::{ChosenBy, Policy};
-
-use crate::personas::PASSWORD;
+use serde_json::{Value, json};
+use vestibule_domain::policy::Policy;
 
 /// The header that carries the session which [`sign_in`] opens.
 pub(super) const BEARER: &str = "-H \"authorization: Bearer $TOKEN\"";
@@ -29,23 +27,6 @@ pub(super) fn sign_in(base: &str, portal: &str, username: &str, password: &str) 
         "TOKEN=$(curl -s {base}/{portal}/sessions {} \\\n  | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
         data(&body)
     )
-}
-
-/// Returns the fields with which a person chooses credentials on a portal.
-pub(super) fn credentials(policy: &Policy) -> Map<String, Value> {
-    let mut fields = Map::new();
-    if policy.username.chosen_by != ChosenBy::System {
-        fields.insert("username".to_owned(), "your.username".into());
-    }
-    fields.insert("password".to_owned(), PASSWORD.into());
-    if policy.security_questions.is_some() {
-        fields.insert("security_answers".to_owned(), security_answers(policy));
-    }
-    if policy.hint_question {
-        let hint = json!({ "question": "What was my first car?", "answer": "A green Beetle" });
-        fields.insert("hint".to_owned(), hint);
-    }
-    fields
 }
 
 /// Returns answers to as many of the portal's security questions as it requires.

@@ -1,4 +1,4 @@
-// What the pages do beyond HTML: copy a command, fill in a link's token, show new emails and letters, fit a frame
+// What the pages do beyond HTML: copy a command, sign in as a sample person, show new emails and letters, fit a frame
 // to its text.
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;
@@ -11,33 +11,12 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-const link = document.querySelector("[data-link]");
-if (link) {
-  // Commands are pasted into a shell, where the text stands between single quotes in JSON.
-  const fill = (name, value) => {
-    const text = JSON.stringify(String(value)).slice(1, -1).replaceAll("'", "\\u0027");
-    for (const code of link.querySelectorAll("code")) {
-      code.textContent = code.textContent.replaceAll(`{${name}}`, () => text);
-    }
-  };
-  const showCommands = async () => {
-    const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
-    if (!/^[\w.~-]+$/.test(token)) {
-      document.querySelector("[data-no-token]").hidden = false;
-      return;
-    }
-    fill("token", token);
-    if (!link.dataset.lookUp) return;
-    const response = await fetch(link.dataset.lookUp, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ token }),
-    });
-    if (!response.ok) return;
-    for (const [name, value] of Object.entries(await response.json())) fill(name, value);
-  };
-  showCommands();
-  addEventListener("hashchange", () => location.reload());
+// Hands a sample person to the sign-in page in the same tab, so that no password is in an address.
+for (const link of document.querySelectorAll("[data-sign-in]")) {
+  link.addEventListener("click", () => {
+    const { username, password } = link.dataset;
+    sessionStorage.setItem("vestibule-sample", JSON.stringify({ username, password }));
+  });
 }
 
 for (const frame of document.querySelectorAll("iframe[data-fit]")) {

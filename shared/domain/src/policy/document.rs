@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::access_review::AccessReviewPolicy;
 use super::agreement::{Agreement, Blocks, RecordedBy};
+use super::brand::BrandPolicy;
 use super::campaign::Campaign;
 use super::email::EmailPolicy;
 use super::faults::{Faults, PolicyError, line_at};
@@ -44,6 +45,8 @@ pub struct Policy {
     pub origins: Vec<WebAddress>,
     /// The time zone in which its days begin and end.
     pub time_zone: Zone,
+    /// The plan's brand on the pages; absent: neutral colors.
+    pub brand: Option<BrandPolicy>,
     /// The insurer that runs it.
     pub plan: Plan,
     /// The help desk that its users can contact.
@@ -152,6 +155,7 @@ impl Policy {
         let site = fields.required("site");
         let origins: Option<Vec<WebAddress>> = fields.optional("origins", Vec::new);
         let time_zone = fields.required("time_zone");
+        let brand = fields.optional("brand", || None);
         let plan = fields.required("plan");
         let help_desk = fields.required("help_desk");
         let help_desk_for = fields.optional("help_desk_for", || None);
@@ -263,6 +267,7 @@ impl Policy {
             email: email?,
             password: password?,
             security_questions: security_questions?,
+            brand: brand?,
             hint_question: hint_question?,
             second_factor: second_factor?,
             session: session?,

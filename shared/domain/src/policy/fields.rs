@@ -201,6 +201,13 @@ impl Read for Date {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zone(pub(super) TimeZone);
 
+impl Zone {
+    /// Returns its IANA name.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+}
+
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;

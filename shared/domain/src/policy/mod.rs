@@ -6,6 +6,7 @@
 
 mod access_review;
 mod agreement;
+mod brand;
 pub mod calendar;
 mod campaign;
 mod document;
@@ -34,6 +35,7 @@ mod username;
 
 pub use access_review::AccessReviewPolicy;
 pub use agreement::{Agreement, Blocks, RecordedBy};
+pub use brand::{BrandPolicy, Color};
 pub use calendar::days_after;
 pub use campaign::Campaign;
 pub use document::Policy;

@@ -59,8 +59,11 @@ impl Role {
 }
 
 /// What a role allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Permission {
     /// Send, list, resend and revoke invitations, or add users where the portal has no invitations.
     AddUsers,

@@ -1,0 +1,72 @@
+// The audit trail of an organization, and of the portals that a help desk serves.
+
+import { download, get, query } from "../api.js";
+import { h, table, tag } from "../dom.js";
+import { action } from "../form.js";
+import { link } from "../layout.js";
+import { state } from "../state.js";
+import { ACTIONS, actionTitle, moment, words } from "../words.js";
+import { row } from "./users.js";
+
+const NAMES = ["user_id", "username", "organization_id", "action", "outcome", "from", "to"];
+
+async function trail({ search, title, api, page, portalField, back }) {
+  const filters = Object.fromEntries(NAMES.map((n) => [n, search.get(n) ?? undefined]));
+  const portal = search.get("portal") ?? undefined;
+  const cursor = search.get("cursor");
+  const path = api(portal);
+  const searched = path && (search.size > 0 || !portalField);
+  const found = searched ? await get(`${path}${query({ ...filters, cursor })}`) : undefined;
+  const options = [["done", "Done"], ["refused", "Refused"]];
+  return {
+    title,
+    wide: true,
+    back,
+    body: [
+      row({
+        fields: [
+          portalField,
+          { name: "username", label: "Username", optional: true, plain: true },
+          { name: "action", label: "Action", type: "select", options: ACTIONS.map((a) => [a, actionTitle(a)]).sort((a, b) => a[1].localeCompare(b[1])), optional: true, empty: "All actions" },
+          { name: "outcome", label: "Result", type: "select", options, optional: true, empty: "All results" },
+          { name: "from", label: "From", type: "date", optional: portalField === undefined || Boolean(filters.user_id) },
+          { name: "to", label: "To", type: "date", optional: true },
+        ].filter(Boolean),
+        values: { ...filters, portal, from: filters.from ?? (portalField ? new Date(Date.now() - 6 * 86_400_000).toISOString().slice(0, 10) : undefined) },
+        submit: "Search",
+        send: (values) => state.go(`${page}${query({ ...values, user_id: filters.user_id })}`),
+      }),
+      filters.user_id ? h("p", null, "Only entries about one user. ", link(`${page}${query({ ...filters, portal, user_id: undefined })}`, "Show all users")) : null,
+      found
+        ? [
+            found.items.length
+              ? h("div", { class: "stack" }, table("Audit trail", ["When", "Who", "What", "On", "Result", "From", "Reason"], found.items.map((e) => [
+                  moment(e.occurred_at),
+                  e.actor_username ?? words(e.actor),
+                  actionTitle(e.action),
+                  e.object_username ?? "",
+                  h("span", null, e.outcome === "refused" ? tag("Refused", "bad") : "Done", e.is_verified ? null : tag("Altered: notify the help desk", "bad")),
+                  e.source ?? "",
+                  e.justification ?? (e.reason ? words(e.reason) : ""),
+                ])))
+              : h("p", { role: "status" }, found.next_cursor ? "Nothing on this page. Continue with the next one." : "No entries match."),
+            h("div", { class: "buttons" },
+              found.next_cursor ? link(`${page}${query({ ...filters, portal, cursor: found.next_cursor })}`, "Earlier entries", { class: "button" }) : null,
+              action("Download as CSV", () => download(`${path}.csv${query(filters)}`, "audit-trail.csv", "text/csv")),
+              action("Download as JSON Lines", () => download(`${path}.jsonl${query(filters)}`, "audit-trail.jsonl", "application/jsonl"))),
+          ]
+        : h("p", null, "Select a portal and a period. Searches are recorded on the trail of the portal."),
+    ],
+  };
+}
+
+export const own = ({ search }) => trail({ search, title: "Audit trail", api: () => "audit-events", page: "audit-trail" });
+
+export const portals = ({ search }) =>
+  trail({
+    search,
+    title: "Audit trails of the portals",
+    page: "accounts/audit-trail",
+    api: (portal) => (portal ? `accounts/${encodeURIComponent(portal)}/audit-events` : undefined),
+    portalField: { name: "portal", label: "Portal", type: "select", options: state.portal.help_desk_for.map((p) => [p.id, p.title]), missing: "Select a portal." },
+  });

@@ -1,0 +1,172 @@
+// What the journeys share: a browser, people who use the pages, their emails and letters, and the checks of every page.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after } from "node:test";
+import { chromium } from "playwright-core";
+
+export const BASE = process.env.BASE;
+export const DATA = process.env.DATA;
+export const PASSWORD = "Quiet-River-58!";
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+after(() => browser.close());
+
+export const people = () => JSON.parse(readFileSync(join(DATA, "people.json"), "utf8")).people;
+export const person = (portal, name) => people().find((p) => p.portal === portal && p.name === name);
+
+/** Waits until a value is there; the value comes from outside of the browser, such as an email. */
+async function until(what, find) {
+  const ends = Date.now() + 20_000;
+  for (;;) {
+    const found = find();
+    if (found) return found;
+    if (Date.now() > ends) assert.fail(`${what} did not arrive`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export const emails = (to) =>
+  readFileSync(join(DATA, "inbox.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)).filter((m) => !to || m.to.some((t) => t.includes(to)));
+
+/** The latest email to an address whose subject matches. */
+export const email = (to, subject) => until(`the email ${subject} to ${to}`, () => emails(to).filter((m) => subject.test(m.subject)).at(-1));
+
+export const linkIn = (mail, page) => {
+  const found = mail.text.match(/http:\S+/g)?.find((l) => l.includes(page));
+  assert.ok(found, `no link to ${page} in ${mail.text}`);
+  return found;
+};
+
+const letterTexts = () => readdirSync(join(DATA, "letters")).filter((f) => f.endsWith(".json")).map((f) => JSON.parse(readFileSync(join(DATA, "letters", f), "utf8")).text);
+
+/** The PIN of a letter to a person; `not` is a PIN of an earlier letter, `where` a line of the address. */
+export const pinFor = (name, not, where = "") =>
+  until(`the letter to ${name}`, () => letterTexts().filter((t) => t.includes(`Dear ${name}`) && t.includes(where)).map((t) => /Your PIN\s+(\d+)/.exec(t)?.[1]).find((pin) => pin && pin !== not));
+
+/** A person with a browser of their own. */
+export class Visitor {
+  static async create(options = {}) {
+    const visitor = new Visitor();
+    visitor.context = await browser.newContext({ viewport: { width: 1200, height: 850 }, ...options });
+    visitor.page = await visitor.context.newPage();
+    visitor.page.setDefaultTimeout(15_000);
+    visitor.faults = [];
+    visitor.bytes = 0;
+    const own = new URL(BASE).origin;
+    visitor.context.on("request", (request) => {
+      const url = request.url();
+      if (!url.startsWith(own) && !/^(blob|data):/.test(url)) visitor.faults.push(`a request to another origin: ${url}`);
+      if (/token=|password|@/.test(new URL(url).search)) visitor.faults.push(`personal data in an address: ${url}`);
+    });
+    visitor.page.on("console", (message) => {
+      // A response that reports a problem is an expected answer, which Chromium also logs.
+      if (message.type() === "error" && !/^Failed to load resource: .*(4\d\d|ERR_INTERNET_DISCONNECTED|ERR_FAILED)/.test(message.text())) visitor.faults.push(`console: ${message.text()}`);
+    });
+    visitor.page.on("pageerror", (error) => visitor.faults.push(`error: ${error.stack}`));
+    await visitor.page.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP violation: ${event.violatedDirective} ${event.blockedURI}`));
+    });
+    return visitor;
+  }
+
+  async open(path) {
+    await this.page.goto(path.startsWith("http") ? path : `${BASE}${path}`);
+    await this.page.locator("header.top").waitFor();
+    return this;
+  }
+
+  async sees(heading) {
+    await this.page.getByRole("heading", { level: 1, name: heading }).waitFor();
+    return this;
+  }
+
+  async reads(text) {
+    await this.page.getByText(text).first().waitFor();
+    return this;
+  }
+
+  field(label) {
+    return this.page.getByLabel(label, { exact: true });
+  }
+
+  async fill(values) {
+    for (const [label, value] of Object.entries(values)) await this.field(label).fill(value);
+    return this;
+  }
+
+  async presses(name) {
+    await this.page.getByRole("button", { name, exact: true }).click();
+    return this;
+  }
+
+  async follows(name) {
+    await this.page.getByRole("main").getByRole("link", { name, exact: typeof name === "string" }).first().click();
+    return this;
+  }
+
+  async signsIn(portal, username, password = PASSWORD) {
+    await this.open(`/${portal}/app/sign-in`);
+    await this.fill({ Username: username, Password: password });
+    await this.presses("Sign in");
+    await this.page.waitForURL((url) => !url.pathname.endsWith("/sign-in"));
+    await this.page.locator("main").waitFor();
+    return this;
+  }
+
+  /** Checks the page with axe and for what must never happen. */
+  async check(state = "") {
+    const session = await this.context.newCDPSession(this.page);
+    const expression = `${AXE};axe.run(document, { runOnly: ${JSON.stringify(TAGS)} }).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200) + " " + n.failureSummary)])))`;
+    const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true });
+    await session.detach();
+    assert.equal(exceptionDetails, undefined);
+    assert.deepEqual(JSON.parse(result.value), [], `axe on ${await this.page.title()} ${state}`);
+    assert.deepEqual(this.faults, [], `on ${await this.page.title()} ${state}`);
+    const wide = await this.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth + 1);
+    assert.equal(wide, false, `${await this.page.title()} ${state} scrolls sideways`);
+    return this;
+  }
+
+  async leaves() {
+    assert.deepEqual(this.faults, []);
+    await this.context.close();
+  }
+}
+
+/** Runs a journey with a new visitor, and checks the last page. */
+export const journey = (run, options) => async () => {
+  const visitor = await Visitor.create(options);
+  try {
+    await run(visitor);
+    await visitor.check();
+  } finally {
+    await visitor.context.close();
+  }
+};
+
+/** Fills in the pages of the registration of an employer, an agent and others who choose a username. */
+export async function registers(v, { first, last, email: address, username, verification }) {
+  await v.fill(verification);
+  await v.presses("Continue");
+  await v.fill({ "First name": first, "Last name": last, "Email address": address });
+  await v.presses("Continue");
+  if (username) await v.fill({ Username: username });
+  await v.fill({ Password: PASSWORD });
+  await v.presses("Continue");
+}
+
+/** Accepts an invitation from the link in the email. */
+export async function acceptsInvitation(v, address, username) {
+  const mail = await email(address, /invited|invitation/i);
+  await v.open(linkIn(mail, "/invitations/accept"));
+  assert.ok(!v.page.url().includes("token"), "the token is removed from the address bar");
+  await v.presses("Continue");
+  if (username) await v.fill({ Username: username });
+  await v.fill({ Password: PASSWORD });
+  await v.presses("Continue");
+  await v.presses("Register");
+}

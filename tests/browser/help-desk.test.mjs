@@ -1,0 +1,101 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { Visitor, email, journey, linkIn, people, pinFor } from "./harness.mjs";
+
+const staff = (who) => people().find((p) => p.portal === "help-desk" && who.test(p.who) && p.password);
+
+async function finds(v, portal, username) {
+  await v.page.getByRole("navigation").getByRole("link", { name: "Find an account" }).click();
+  await v.page.getByLabel("Portal", { exact: true }).selectOption(portal);
+  await v.page.getByRole("radio", { name: "Username" }).check();
+  await v.fill({ "Search for": username });
+  await v.presses("Find account");
+}
+
+test("pg_03 ux_12 bl_14 an agent finds an account, understands it and sends a link for a new password with a reason", journey(async (v) => {
+  const agent = staff(/agent|act/i);
+  await v.signsIn("help-desk", agent.username, agent.password);
+  await v.sees(/Hello/);
+  await v.check("home");
+  await finds(v, "group", "sam.lind");
+  await v.sees("Sam Lind");
+  await v.check("account");
+  await v.follows("Send a link for a new password");
+  await v.presses("Send a link for a new password");
+  await v.page.getByRole("alert").getByText("Enter a reason.").waitFor();
+  await v.check("no reason");
+  await v.fill({ Reason: "Caller forgot the password and confirmed the address" });
+  await v.presses("Send a link for a new password");
+  await v.reads("The owner was notified by email.");
+  linkIn(await email("sam@blueheron.example", /password/i), "/password-reset");
+  assert.ok(!v.page.url().includes("sam.lind"), "no personal data in the address");
+}));
+
+test("me_09 the help desk changes a member's username", journey(async (v) => {
+  const agent = staff(/agent|act/i);
+  await v.signsIn("help-desk", agent.username, agent.password);
+  await finds(v, "member", "grace.kim");
+  await v.follows("Change the username");
+  await v.fill({ "New username": "grace.kim2", Reason: "The member asked for another username" });
+  await v.presses("Change the username");
+  await v.reads("Done: change the username.");
+  await v.reads("grace.kim2");
+  await v.follows("Change the username");
+  await v.fill({ "New username": "grace.kim", Reason: "The member asked for the old username" });
+  await v.presses("Change the username");
+  await v.reads("Done: change the username.");
+}));
+
+test("ux_12 a reader sees accounts and has no actions", journey(async (v) => {
+  const reader = staff(/reader|read/i);
+  await v.signsIn("help-desk", reader.username, reader.password);
+  await finds(v, "group", "sam.lind");
+  await v.sees("Sam Lind");
+  await v.reads("You can view accounts and not change them.");
+}));
+
+test("ux_11 the help desk searches the trail of a portal", journey(async (v) => {
+  const agent = staff(/agent|act/i);
+  await v.signsIn("help-desk", agent.username, agent.password);
+  await v.open("/help-desk/app/accounts/audit-trail");
+  await v.page.getByLabel("Portal", { exact: true }).selectOption("group");
+  await v.presses("Search");
+  await v.page.getByRole("row", { name: /Sign-in/ }).first().waitFor();
+}));
+
+test("bl_01 bl_03 bl_04 bl_10 a user registers for a billing agency, the help desk records the agreement, and the PIN activates it", journey(async (v) => {
+  const helen = people().find((p) => p.portal === "provider" && p.name === "Helen Brandt");
+  const user = await Visitor.create();
+  await user.signsIn("provider", helen.username);
+  await user.open("/provider/app/profile/organizations/add");
+  await user.page.getByRole("radio", { name: "Billing agency" }).check();
+  await user.presses("Continue");
+  await user.check("the form");
+  await user.fill({ "Provider ID": "PV30005", "Tax ID": "007890123", "Street address": "77 Clearwater Lane", City: "Chicago", "ZIP Code or postal code (optional)": "60601", "State or region (optional)": "IL" });
+  await user.presses("Register for this organization");
+  await user.sees("Signatory Agreement");
+  await user.reads("Your PIN letter is mailed when we have recorded it.");
+  await user.check("waiting for the agreement");
+
+  const agent = staff(/agent/i);
+  await v.signsIn("help-desk", agent.username, agent.password);
+  await finds(v, "provider", helen.username);
+  await v.follows("Record a signed agreement");
+  await v.page.getByRole("radio", { name: /Signatory Agreement/ }).check();
+  if (await v.page.getByRole("radio", { name: "Clearwater Billing Services" }).count()) await v.page.getByRole("radio", { name: "Clearwater Billing Services" }).check();
+  await v.fill({ Reason: "The signed form arrived by mail" });
+  await v.presses("Record a signed agreement");
+  await v.reads("Done: record a signed agreement.");
+
+  const pin = await pinFor("Helen Brandt", undefined, "77 Clearwater Lane");
+  await user.page.reload();
+  await user.fill({ PIN: pin });
+  await user.presses("Activate account");
+  await user.sees("Hello, Helen");
+  await user.reads("Clearwater Billing Services");
+  await user.follows("Switch organization");
+  await user.page.getByRole("radio", { name: "Lakeside Family Medicine" }).check();
+  await user.presses("Continue");
+  await user.reads("You are working for Lakeside Family Medicine");
+  await user.leaves();
+}));

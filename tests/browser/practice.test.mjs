@@ -1,0 +1,63 @@
+import { test } from "node:test";
+import { PASSWORD, Visitor, journey, registers } from "./harness.mjs";
+
+async function works(v) {
+  await v.signsIn("practice", "pat.novak");
+  const choose = v.page.getByRole("heading", { level: 1, name: "Choose an organization" });
+  if (await choose.isVisible()) {
+    await v.page.getByRole("radio").first().check();
+    await v.presses("Continue");
+  }
+  await v.sees("Hello, Pat");
+}
+
+test("ex_04 a nonparticipating practice is referred to customer care", journey(async (v) => {
+  await v.open("/practice/app/register");
+  await v.page.getByRole("radio", { name: "Medical group, facility or individual practice" }).check();
+  await v.presses("Continue");
+  await registers(v, { first: "Sue", last: "Summit", email: "sue@summit.example", username: "sue.summit", verification: { "Provider ID": "PV30004", "Tax ID": "006789012" } });
+  await v.presses("Register");
+  await v.page.getByRole("alert").getByText(/Customer Care/).first().waitFor();
+}));
+
+test("ex_05 a dental provider registers with provider ID and tax ID", journey(async (v) => {
+  await v.open("/practice/app/register/dental");
+  await registers(v, { first: "Ola", last: "Oakview", email: "ola@oakview.example", username: "ola.oakview", verification: { "Provider ID": "PV30003", "Tax ID": "005678901" } });
+  await v.presses("Register");
+  await v.sees("Hello, Ola");
+}));
+
+test("ex_09 ex_13 an office manager creates a staff account, whose initial password must be changed", journey(async (v) => {
+  await works(v);
+  await v.open("/practice/app/users/add");
+  await v.fill({ "First name": "Rex", "Last name": "Lind", "Email address": "rex+desk@lakeside.example", Username: "rex.lind", "Initial password": "First-Visit-21!" });
+  await v.page.getByRole("radio", { name: "Staff" }).check();
+  await v.check("the form");
+  await v.presses("Add user");
+  await v.reads("Rex Lind was added with the username rex.lind.");
+  const rex = await Visitor.create();
+  await rex.signsIn("practice", "rex.lind", "First-Visit-21!");
+  await rex.sees("Choose a new password");
+  await rex.check();
+  await rex.fill({ "Current password": "First-Visit-21!", "New password": PASSWORD });
+  await rex.presses("Change password");
+  await rex.sees("Hello, Rex");
+  await rex.leaves();
+}));
+
+test("ex_11 a manager starts a review of access and confirms an account", journey(async (v) => {
+  await works(v);
+  await v.page.getByRole("navigation").getByRole("link", { name: "Access review" }).click();
+  await v.sees("Access review");
+  const start = v.page.getByRole("button", { name: "Start a review" });
+  if (await start.count()) await start.click();
+  await v.page.getByRole("button", { name: "Confirm" }).first().click();
+  await v.reads(/: confirmed\./);
+  await v.follows("Show only accounts that are not reviewed");
+}));
+
+test("ex_02 an audit trail shows who signed in and from where", journey(async (v) => {
+  await works(v);
+  await v.open("/practice/app/audit-trail?action=sign_in");
+  await v.page.getByRole("row", { name: /rex\.lind.*Sign-in/ }).first().waitFor();
+}));

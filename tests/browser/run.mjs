@@ -1,0 +1,41 @@
+// Starts the whole system on a free port with a data folder of its own, runs the journeys in a browser, and stops it.
+// Usage: node run.mjs [part of a test's name]. Environment: PORTAL (the binary), CHROMIUM (the browser).
+import { spawn } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, "../..");
+const portal = process.env.PORTAL ?? join(root, "target/debug/portal");
+if (!existsSync(portal)) throw new Error(`${portal} does not exist: run cargo build --workspace --bin portal`);
+const folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
+const portals = join(folder, "portals");
+cpSync(join(root, "infra/portals"), portals, { recursive: true });
+cpSync(join(here, "mixed.toml"), join(portals, "mixed.toml"));
+const data = join(folder, "data");
+
+const server = spawn(portal, ["--port", "0", "--data", data, "--portals", portals], { stdio: ["ignore", "pipe", "inherit"] });
+const base = await new Promise((resolve, reject) => {
+  let printed = "";
+  server.stdout.on("data", (chunk) => {
+    printed += chunk;
+    const found = /Vestibule runs at (http:\S+?)\//.exec(printed);
+    if (found) resolve(found[1]);
+  });
+  server.on("exit", () => reject(new Error(`the system stopped: ${printed}`)));
+});
+let status = 1;
+try {
+  const name = process.argv[2] ? [`--test-name-pattern=${process.argv[2]}`] : [];
+  const files = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "all"].map((f) => join(here, `${f}.test.mjs`));
+  const tests = spawn(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...name, ...files], { stdio: "inherit", env: { ...process.env, BASE: base, DATA: data, PORTAL: portal } });
+  status = await new Promise((resolve) => tests.on("exit", (code) => resolve(code ?? 1)));
+} finally {
+  server.removeAllListeners("exit");
+  server.kill("SIGTERM");
+  await new Promise((resolve) => server.on("exit", resolve));
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit(status);
