@@ -52,7 +52,7 @@ pub struct Progress {
 }
 
 /// The attributes that contain a sealed text, by the first letter of their item's key.
-const SEALED: [(&str, &str, Purpose); 3] = [
+pub(crate) const SEALED: [(&str, &str, Purpose); 3] = [
     ("A#", "postal_addresses", Purpose::PostalAddress),
     ("R#", "address", Purpose::PostalAddress),
     ("X#", "payload", Purpose::Outbox),
