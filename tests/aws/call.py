@@ -106,8 +106,8 @@ def mail_to(address, holding):
                     return text
 
 
-# Without a keyring every function refuses to start, until an operator creates it.
-status, _, _ = call("GET", "/group")
+# Without a keyring every request that needs it is refused, until an operator creates it.
+status, _, _ = call("POST", "/group/sessions", {"username": "nobody.at.all", "password": "Quiet-Harbor-77"})
 expect("a new stack without a keyring refuses requests", status, 503)
 made = operator("create-keyring")
 expect(f"one command creates the keyring {made.stderr[-500:]}", made.stdout.strip(), "Created the keyring.")

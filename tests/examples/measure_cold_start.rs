@@ -7,6 +7,9 @@
 //! cargo run -p vestibule-tests --features measure --example measure_cold_start -- target/release 10
 //! ```
 //!
+//! With `counts` in the place of the number, it counts what does not depend on the machine: instructions (with
+//! valgrind, which must be installed), page faults, connections and calls to AWS before the first response.
+//!
 //! Times are CPU times of the function's own process, which another program on the machine changes least, and
 //! beside them wall times. AWS is the stand-ins of `cargo portal`, on loopback and without TLS.
 #![allow(
@@ -20,6 +23,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use aws_sdk_s3::primitives::ByteStream;
@@ -31,9 +35,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 use vestibule_domain::values::record_kind::RecordKind;
-use vestibule_local::instance::{FEEDS, LETTERS, serve_at_free_port};
+use vestibule_local::instance::{FEEDS, LETTERS, SEALS, serve_at_free_port};
 use vestibule_local::{Options, sample_records};
 use vestibule_tests::World;
 use vestibule_tests::measure::Killed;
@@ -41,6 +47,9 @@ use vestibule_tests::people::{PASSWORD, agent, group_principal, member, with};
 
 /// The ports of what stands in for AWS: this one and the next three.
 const AWS_PORT: u16 = 28_600;
+
+/// The ports of what counts connections to the stand-ins: this one and the next three.
+const PROXY_PORT: u16 = 28_620;
 
 /// Where a body has another number each time.
 const NTH: &str = "NTH";
@@ -55,9 +64,13 @@ async fn main() {
         println!("Which folder of binaries, and how many rounds? Such as: -- target/release 10");
         return;
     };
-    let (folder, rounds) = (PathBuf::from(folder), rounds.parse::<usize>().unwrap());
+    let folder = PathBuf::from(folder);
     let system = System::start().await;
     let functions = system.functions().await;
+    if rounds == "counts" {
+        return system.print_counts(&folder, &functions).await;
+    }
+    let rounds = rounds.parse::<usize>().unwrap();
 
     let hello = folder.join("examples/hello");
     let mut seen = BTreeMap::<&str, Vec<Seen>>::new();
@@ -184,6 +197,67 @@ struct System {
     world: World,
     api: String,
     runtime: Mutex<RuntimeEnd>,
+}
+
+/// Forwards connections to the stand-ins for AWS and counts them, and the requests that they carry.
+struct Proxies {
+    connections: Arc<AtomicUsize>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Proxies {
+    async fn start() -> Self {
+        let proxies = Self {
+            connections: Arc::default(),
+            calls: Arc::default(),
+        };
+        for nth in 0..4 {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT + nth)).await;
+            let listener = listener.unwrap();
+            let connections = Arc::clone(&proxies.connections);
+            let calls = Arc::clone(&proxies.calls);
+            tokio::spawn(async move {
+                while let Ok((near, _)) = listener.accept().await {
+                    connections.fetch_add(1, Ordering::SeqCst);
+                    let far = TcpStream::connect((Ipv4Addr::LOCALHOST, AWS_PORT + nth)).await;
+                    let (mut near_in, mut near_out) = near.into_split();
+                    let (mut far_in, mut far_out) = far.unwrap().into_split();
+                    tokio::spawn(async move {
+                        let _ = tokio::io::copy(&mut far_in, &mut near_out).await;
+                    });
+                    let calls = Arc::clone(&calls);
+                    tokio::spawn(async move {
+                        let mut bytes = vec![0; 65_536];
+                        while let Ok(read @ 1..) = near_in.read(&mut bytes).await {
+                            let starts = bytes[..read].windows(11);
+                            let starts = starts.filter(|w| w == b" HTTP/1.1\r\n").count();
+                            calls.fetch_add(starts, Ordering::SeqCst);
+                            if far_out.write_all(&bytes[..read]).await.is_err() {
+                                break;
+                            }
+                        }
+                    });
+                }
+            });
+        }
+        proxies
+    }
+
+    /// Returns the connections and calls since the last time.
+    fn take(&self) -> (usize, usize) {
+        let take = |count: &AtomicUsize| count.swap(0, Ordering::SeqCst);
+        (take(&self.connections), take(&self.calls))
+    }
+}
+
+/// The page faults of a process so far, of which the kernel could serve almost all from memory.
+fn page_faults(process: u32) -> u64 {
+    let reported = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The name of the program, which may contain spaces, ends with the last parenthesis.
+    let (_, fields) = reported.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let count = |nth: usize| fields[nth].parse::<u64>().unwrap();
+    count(7) + count(9)
 }
 
 /// The channels of the Runtime API.
@@ -379,9 +453,14 @@ impl System {
     }
 
     fn spawn(&self, binary: &Path) -> Killed {
-        let endpoint = |nth: u16| format!("http://127.0.0.1:{}", AWS_PORT + nth);
+        self.spawn_at(Command::new(binary), AWS_PORT)
+    }
+
+    /// Starts a function whose AWS is at this port and the next three.
+    fn spawn_at(&self, mut command: Command, aws_port: u16) -> Killed {
+        let endpoint = |nth: u16| format!("http://127.0.0.1:{}", aws_port + nth);
         let portals = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/portals");
-        let child = Command::new(binary)
+        let child = command
             .env_clear()
             .env(
                 "AWS_LAMBDA_RUNTIME_API",
@@ -400,6 +479,7 @@ impl System {
                 ("KMS_KEY_ID", "alias/vestibule"),
                 ("FEEDS_BUCKET", FEEDS),
                 ("LETTERS_BUCKET", LETTERS),
+                ("SEALS_BUCKET", SEALS),
             ])
             .env("PORTALS_DIR", portals)
             .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint(0))
@@ -431,6 +511,72 @@ impl System {
             second,
             peak_mib: peak_mib(process),
         }
+    }
+
+    /// Prints the counts of every function for which there is a binary.
+    async fn print_counts(&self, folder: &Path, functions: &BTreeMap<&'static str, Value>) {
+        println!(
+            "| function | instructions, million | x hello_aws | page faults | connections | calls |\n|---|---|---|---|---|---|"
+        );
+        let proxies = Proxies::start().await;
+        let mut hello_aws = None;
+        for (name, event) in functions {
+            let binary = folder.join(name);
+            if !binary.exists() {
+                continue;
+            }
+            let (faults, connections, calls) = self.count(&binary, event, &proxies).await;
+            let instructions = self.instructions(&binary, event).await;
+            // The first of the map, because its name starts with the folder.
+            let least = *hello_aws.get_or_insert(instructions);
+            println!(
+                "| {} | {:.1} | {:.2} | {faults} | {connections} | {calls} |",
+                name.trim_start_matches("examples/"),
+                instructions / 1e6,
+                instructions / least,
+            );
+        }
+    }
+
+    /// The page faults, connections to AWS and calls of AWS until the first response.
+    async fn count(&self, binary: &Path, event: &Value, proxies: &Proxies) -> (u64, usize, usize) {
+        let mut runtime = self.runtime.lock().await;
+        proxies.take();
+        let child = self.spawn_at(Command::new(binary), PROXY_PORT);
+        let process = child.0.id();
+        runtime.asked(binary).await;
+        runtime.give(binary, process, event).await;
+        let (connections, calls) = proxies.take();
+        (page_faults(process), connections, calls)
+    }
+
+    /// The instructions of the whole process until the first response, on all threads.
+    async fn instructions(&self, binary: &Path, event: &Value) -> f64 {
+        let mut runtime = self.runtime.lock().await;
+        let counted = tempfile::NamedTempFile::new().unwrap();
+        let mut valgrind = Command::new("valgrind");
+        let path = counted.path().display();
+        valgrind.args(["--tool=callgrind", "--quiet"]);
+        valgrind.arg(format!("--callgrind-out-file={path}"));
+        let mut child = self.spawn_at(
+            {
+                valgrind.arg(binary);
+                valgrind
+            },
+            AWS_PORT,
+        );
+        let process = child.0.id();
+        runtime.asked(binary).await;
+        runtime.give(binary, process, event).await;
+        let ended = Command::new("kill").arg(process.to_string()).status();
+        assert!(ended.unwrap().success());
+        child.0.wait().unwrap();
+        let report = std::fs::read_to_string(counted.path()).unwrap();
+        let line = report.lines().find_map(|l| l.strip_prefix("totals: "));
+        line.expect("valgrind reports a total")
+            .trim()
+            .parse()
+            .unwrap()
     }
 
     /// The CPU time of so many events, after the first two, in milliseconds.

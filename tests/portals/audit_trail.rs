@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use vestibule_domain::values::ids::PortalId;
+use vestibule_local::instance::SEALS;
 use vestibule_store::seals::{Fault as Wrong, Verification};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
@@ -964,6 +965,61 @@ async fn ux_11_sealing_late_twice_and_at_once_makes_one_chain() {
             .all(|i| i["pk"].as_s().unwrap().starts_with("group#"))
     );
     drop(ruth);
+}
+
+/// Returns the seal of the group portal that the bucket keeps for a day.
+async fn kept(world: &World, day: &str) -> Option<Value> {
+    let key = format!("seals/group/{day}.json");
+    let get = world.instance.s3.get_object().bucket(SEALS).key(key);
+    let body = get.send().await.ok()?.body.collect().await.unwrap();
+    Some(serde_json::from_slice(&body.into_bytes()).unwrap())
+}
+
+#[tokio::test]
+async fn ux_11_a_seal_of_each_day_is_kept_where_the_trail_is_not() {
+    let world = three_sealed_hours().await;
+    let first = kept(&world, "2026-11-23").await.expect("a seal is kept");
+    assert_eq!(first["sealed_until"], "2026-11-23T16:00:00Z");
+    // The first of the day stays, and the next day has another.
+    world.pass(SignedDuration::from_hours(24));
+    world.instance.seal_audit_trail().await.unwrap();
+    assert_eq!(kept(&world, "2026-11-23").await.unwrap(), first);
+    let second = kept(&world, "2026-11-24").await.expect("a seal is kept");
+    assert!(second["kept"].as_str() > first["kept"].as_str());
+
+    // With it, a verification notices that the end of the chain was cut off and replaced.
+    let verify = async |kept: &Value| {
+        let wanted = vestibule_local::audit::Wanted {
+            portal: Some("group".into()),
+            kept: Some(vestibule_local::audit::kept_seal(kept["kept"].as_str().unwrap()).unwrap()),
+            ..Default::default()
+        };
+        let mut out = Vec::new();
+        vestibule_local::audit::verify(&world.instance.app, &wanted, &mut out).await
+    };
+    verify(&second).await.unwrap();
+    let seals = lying(&world, "seals").await;
+    delete(&world, seals.last().unwrap()).await;
+    verify(&first).await.unwrap();
+    assert!(verify(&second).await.is_err());
+}
+
+#[tokio::test]
+async fn ux_11_a_trail_is_sealed_even_if_its_seal_cannot_be_kept() {
+    let world = World::new().await;
+    world.register("group", group_principal()).await;
+    world.pass(SignedDuration::from_hours(2));
+    let sealer = vestibule_audit_trail::Sealer {
+        app: world.instance.app.clone(),
+        s3: world.instance.s3.clone(),
+        bucket: "missing".into(),
+    };
+    let failed = sealer.run().await.unwrap_err();
+    assert!(failed.to_string().contains("was not kept"), "{failed}");
+    assert_eq!(lying(&world, "seals").await.len(), 1);
+    // The next run keeps it.
+    world.instance.seal_audit_trail().await.unwrap();
+    assert!(kept(&world, "2026-11-23").await.is_some());
 }
 
 #[tokio::test]

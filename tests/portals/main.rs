@@ -49,13 +49,16 @@ mod system {
     mod faults;
     mod imports;
     mod keys;
+    mod least_privilege;
     mod openapi;
+    mod operators;
     mod pending_steps;
     mod permissions;
     pub mod persistence;
     mod races;
     mod refusals;
     mod repeats;
+    mod restore;
     mod secrecy;
     mod secret_checks;
     mod template;

@@ -13,7 +13,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 use vestibule_local::instance::{self, function_at_work};
 
-use crate::template::{ROLES, START, Statement, holds};
+use crate::template::{OPERATORS, ROLES, START, Statement, holds};
 
 /// One action on one resource that a call requires, named as in the template.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +22,10 @@ pub struct RequiredAction {
     pub action: String,
     /// For example, `Table/index/pending`.
     pub resource: String,
-    /// The partition key, if the call reads one partition.
+    /// The partition key, if the action concerns one partition.
     pub partition: Option<String>,
+    /// `ReturnValues`, if a write returns attributes.
+    pub return_values: Option<String>,
 }
 
 /// A required action and the function that requires it.
@@ -48,23 +50,87 @@ impl Permissions {
     }
 }
 
-/// Returns the statements of a function's role.
+/// Returns the statements of a function's role, or of an operator's policy.
 pub fn role(function: &str) -> Option<&'static [Statement]> {
     match function {
         instance::START => Some(&START),
-        _ => ROLES.get(function).map(Vec::as_slice),
+        _ => ROLES
+            .get(function)
+            .or_else(|| OPERATORS.get(function))
+            .map(Vec::as_slice),
     }
 }
 
+/// Returns what a role allows and none of the recorded actions required: actions, resources, kinds of keys and
+/// values that are returned.
+pub fn unused(function: &str, statement: &Statement, noted: &BTreeSet<Wished>) -> Vec<String> {
+    let used: Vec<_> = noted
+        .iter()
+        .filter(|(by, action)| *by == function && action.is_covered_by(statement))
+        .map(|(_, action)| action)
+        .collect();
+    let Statement {
+        sid,
+        actions,
+        resources,
+        leading_keys,
+        return_values,
+        ..
+    } = statement;
+    let mut unused = Vec::new();
+    let mut expect = |is_used: bool, what: &str| {
+        if !is_used {
+            unused.push(format!("{function} {sid}: {what}"));
+        }
+    };
+    for action in actions {
+        expect(used.iter().any(|u| u.action == *action), action);
+    }
+    for resource in resources {
+        expect(used.iter().any(|u| holds(resource, &u.resource)), resource);
+    }
+    for kind in leading_keys.iter().flatten() {
+        let is_of_kind = |u: &&RequiredAction| {
+            let partition = u.partition.as_deref();
+            partition.is_some_and(|p| holds(kind, p))
+        };
+        expect(used.iter().any(is_of_kind), kind);
+    }
+    for value in return_values.iter().flatten() {
+        let returns = |u: &&RequiredAction| u.return_values.as_deref().unwrap_or("NONE") == value;
+        expect(used.iter().any(returns), &format!("returns {value}"));
+    }
+    unused
+}
+
 impl RequiredAction {
-    /// Whether a statement allows this action.
-    pub fn is_allowed_by(&self, statement: &Statement) -> bool {
+    /// Whether a statement concerns this action.
+    pub fn is_covered_by(&self, statement: &Statement) -> bool {
+        let returns = self.return_values.as_deref().unwrap_or("NONE");
         statement.actions.contains(&self.action)
-            && statement.resources.contains(&self.resource)
+            && statement.resources.iter().any(|r| holds(r, &self.resource))
             && match (&statement.leading_keys, &self.partition) {
-                (Some(allowed), Some(wanted)) => allowed.iter().any(|a| holds(a, wanted)),
-                _ => true,
+                (Some(keys), Some(partition)) => keys.iter().any(|k| holds(k, partition)),
+                // Without a key, ForAllValues is true and ForAnyValue is false.
+                (Some(_), None) => !statement.denies,
+                (None, _) => true,
             }
+            && statement
+                .return_values
+                .as_ref()
+                .is_none_or(|allowed| allowed.iter().any(|a| a == returns))
+    }
+
+    /// Whether a function's role allows this action: a statement allows it, and none denies it.
+    pub fn is_allowed_to(&self, function: &str) -> bool {
+        let Some(own) = role(function) else {
+            return false;
+        };
+        let covering: Vec<_> = own.iter().filter(|s| self.is_covered_by(s)).collect();
+        // What every function does when it starts is another policy of the same role.
+        let denied = START.iter().filter(|s| s.denies);
+        let mut denied = denied.filter(|s| self.is_covered_by(s));
+        !covering.is_empty() && covering.iter().all(|s| !s.denies) && denied.next().is_none()
     }
 }
 
@@ -83,17 +149,20 @@ impl Intercept for Permissions {
             return Ok(());
         };
         // A function that isn't deployed has no role.
-        let Some(statements) = role(function) else {
+        if role(function).is_none() {
             return Ok(());
-        };
+        }
         let metadata = cfg.load::<Metadata>().ok_or("a call has a name")?;
         let request = context.request();
         let body = request.body().bytes().unwrap_or_default();
         for required_action in required_actions(metadata, request.uri(), body)? {
-            if !statements.iter().any(|s| required_action.is_allowed_by(s)) {
+            if !required_action.is_allowed_to(function) {
                 let message = format!(
-                    "infra/stacks/roles.yaml does not allow {function} {} on {} {:?}: add only what it needs to its role",
-                    required_action.action, required_action.resource, required_action.partition
+                    "infra/stacks/roles.yaml does not allow {function} {} on {} {:?} {:?}: add only what it needs to its role",
+                    required_action.action,
+                    required_action.resource,
+                    required_action.partition,
+                    required_action.return_values
                 );
                 eprintln!("{message}");
                 return Err(message.into());
@@ -106,7 +175,7 @@ impl Intercept for Permissions {
 }
 
 /// Returns the IAM actions that a call requires. A DynamoDB transaction requires the action of each of its
-/// writes.
+/// writes, with that write's own key.
 fn required_actions(
     call: &Metadata,
     uri: &str,
@@ -117,20 +186,27 @@ fn required_actions(
             action: format!("{}:{action}", service(call)),
             resource,
             partition: partition.map(|p| p["S"].as_str().unwrap_or_default().to_owned()),
+            return_values: None,
         };
     match call.service() {
         "DynamoDB" => {
             let body: Value = serde_json::from_slice(body)?;
             let table = |of: &Value| table(&of["TableName"]);
-            Ok(match call.name() {
-                name @ ("GetItem" | "UpdateItem" | "DeleteItem") => {
-                    vec![required_action(name, table(&body), body["Key"].get("pk"))]
+            let write = |action: &str, of: &Value| {
+                let key = of.get("Item").or(of.get("Key"));
+                let returns = of["ReturnValues"].as_str().filter(|r| *r != "NONE");
+                RequiredAction {
+                    return_values: returns.map(str::to_owned),
+                    ..required_action(action, table(of), key.and_then(|k| k.get("pk")))
                 }
-                "PutItem" => vec![required_action(
-                    "PutItem",
+            };
+            Ok(match call.name() {
+                "GetItem" => vec![required_action(
+                    "GetItem",
                     table(&body),
-                    body["Item"].get("pk"),
+                    body["Key"].get("pk"),
                 )],
+                name @ ("PutItem" | "UpdateItem" | "DeleteItem") => vec![write(name, &body)],
                 "BatchGetItem" => body["RequestItems"]
                     .as_object()
                     .into_iter()
@@ -153,19 +229,14 @@ fn required_actions(
                     };
                     vec![required_action("Query", resource, values.get(name))]
                 }
-                // Without partition keys: AWS doesn't document how IAM evaluates the keys of a transaction
-                // on two tables.
                 "TransactWriteItems" => body["TransactItems"]
                     .as_array()
                     .into_iter()
                     .flatten()
                     .flat_map(|item| item.as_object().into_iter().flatten())
-                    .map(|(kind, write)| {
-                        let action = match kind.as_str() {
-                            "ConditionCheck" => "ConditionCheckItem".to_owned(),
-                            kind => format!("{kind}Item"),
-                        };
-                        required_action(&action, table(write), None)
+                    .map(|(kind, of)| match kind.as_str() {
+                        "ConditionCheck" => write("ConditionCheckItem", of),
+                        kind => write(&format!("{kind}Item"), of),
                     })
                     .collect(),
                 name => vec![required_action(name, table(&body), None)],
@@ -173,18 +244,25 @@ fn required_actions(
         }
         // The S3 stand-in has the bucket name in the path.
         "S3" => {
-            let letters = uri.contains(&format!("/{}/", instance::LETTERS));
-            let bucket = if letters {
-                "LettersBucket/*"
-            } else {
-                "FeedsBucket/*"
-            };
+            let path = uri.split('?').next().unwrap_or_default();
+            let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+            let path = path.split_once('/').map_or(path, |(_, path)| path);
+            let place = |bucket: &str| path.strip_prefix(bucket)?.strip_prefix('/');
+            let buckets = [
+                (instance::FEEDS, "FeedsBucket"),
+                (instance::LETTERS, "LettersBucket"),
+                (instance::SEALS, "SealsBucket"),
+            ];
+            let object = buckets
+                .iter()
+                .find_map(|(name, id)| Some(format!("{id}/{}", place(name)?)))
+                .ok_or_else(|| format!("{path} is in no known bucket"))?;
             // HeadObject has no action of its own.
             let action = match call.name() {
                 "HeadObject" => "GetObject",
                 other => other,
             };
-            Ok(vec![required_action(action, bucket.to_owned(), None)])
+            Ok(vec![required_action(action, object, None)])
         }
         "KMS" => Ok(vec![required_action(call.name(), "Key".to_owned(), None)]),
         "SES" => {
@@ -213,12 +291,17 @@ fn table(name: &Value) -> String {
     table_named(name.as_str().unwrap_or_default())
 }
 
-/// Tests name both tables themselves; the audit table's name ends with `-audit`.
+/// Tests name both tables themselves; the audit table's name ends with `-audit`, and the name of a table restored
+/// to a point in time with `-restored`.
 fn table_named(name: &str) -> String {
+    let (name, restored) = match name.strip_suffix("-restored") {
+        Some(name) => (name, "-restored"),
+        None => (name, ""),
+    };
     let id = if name.ends_with("-audit") {
         "AuditTable"
     } else {
         "Table"
     };
-    id.to_owned()
+    format!("{id}{restored}")
 }

@@ -213,18 +213,38 @@ pub fn kebab(name: &str) -> String {
     kebab
 }
 
-/// A statement of a role.
+/// A statement of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     pub sid: String,
+    /// Whether the statement denies, which wins over every statement that allows.
+    pub denies: bool,
     pub actions: Vec<String>,
     /// Short names: `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`, …
     pub resources: Vec<String>,
-    /// The partition keys that the statement is limited to, as patterns.
+    /// The partition keys that the statement is limited to, as patterns. A statement that allows applies if all
+    /// keys of a call match; one that denies, if any key does.
     pub leading_keys: Option<Vec<String>>,
+    /// The values of `ReturnValues` that the statement is limited to. A call without the parameter has `NONE`.
+    pub return_values: Option<Vec<String>>,
     /// Other conditions.
     pub conditions: Value,
 }
+
+/// The statements of the managed policies for operators: `KeyringPolicy` is `operator-keyring`.
+pub static OPERATORS: LazyLock<BTreeMap<String, Vec<Statement>>> = LazyLock::new(|| {
+    let stack: &'static Value = Box::leak(Box::new(nested("Operators")));
+    resources(stack, "AWS::IAM::ManagedPolicy")
+        .into_iter()
+        .map(|(id, policy)| {
+            let name = id.strip_suffix("Policy").expect("ids end with Policy");
+            (
+                format!("operator-{}", kebab(name)),
+                statements(&policy["Properties"]),
+            )
+        })
+        .collect()
+});
 
 /// The statements that every function needs when it starts.
 pub static START: LazyLock<Vec<Statement>> =
@@ -248,25 +268,52 @@ fn statements(policy: &Value) -> Vec<Statement> {
 }
 
 fn statement(text: &Value) -> Statement {
-    assert_eq!(text["Effect"], "Allow", "{text}");
+    let denies = match text["Effect"].as_str() {
+        Some("Allow") => false,
+        Some("Deny") => true,
+        _ => panic!("an effect is Allow or Deny: {text}"),
+    };
     let mut conditions = text["Condition"].clone();
-    let mut leading_keys = None;
-    for operator in ["ForAllValues:StringLike", "ForAllValues:StringEquals"] {
-        let keys = conditions
-            .get_mut(operator)
-            .and_then(|c| c.as_object_mut()?.remove("dynamodb:LeadingKeys"));
-        leading_keys = leading_keys.or(keys);
-    }
+    // ForAllValues in a statement that denies would not apply to calls that also name other keys.
+    let quantifier = if denies {
+        "ForAnyValue"
+    } else {
+        "ForAllValues"
+    };
+    let leading_keys = ["StringLike", "StringEquals"].iter().find_map(|o| {
+        take(
+            &mut conditions,
+            &format!("{quantifier}:{o}"),
+            "dynamodb:LeadingKeys",
+        )
+    });
+    let return_values = take(
+        &mut conditions,
+        "StringEqualsIfExists",
+        "dynamodb:ReturnValues",
+    );
     Statement {
         sid: text["Sid"].as_str().unwrap().to_owned(),
+        denies,
         actions: texts(&text["Action"]),
         resources: match &text["Resource"] {
             Value::Array(all) => all.iter().map(resource).collect(),
             one => vec![resource(one)],
         },
-        leading_keys: leading_keys.as_ref().map(texts),
+        leading_keys,
+        return_values,
         conditions,
     }
+}
+
+/// Removes a condition and returns its values.
+fn take(conditions: &mut Value, operator: &str, key: &str) -> Option<Vec<String>> {
+    let of_operator = conditions.get_mut(operator)?.as_object_mut()?;
+    let values = of_operator.remove(key)?;
+    if of_operator.is_empty() {
+        conditions.as_object_mut()?.remove(operator);
+    }
+    Some(texts(&values))
 }
 
 /// Returns the items of a string or a list of strings.
@@ -280,23 +327,30 @@ pub fn texts(value: &Value) -> Vec<String> {
     }
 }
 
+/// Returns the short name of a nested stack's output: `Data.Outputs.Table` is `Table`, and
+/// `Seals.Outputs.Bucket` is `SealsBucket`.
+fn output(name: &str) -> String {
+    match name.split_once(".Outputs.") {
+        Some(("Data", name)) => name.to_owned(),
+        Some((stack, name)) => format!("{stack}{name}"),
+        None => name.to_owned(),
+    }
+}
+
 /// Returns the short name of a resource in a statement.
 fn resource(arn: &Value) -> String {
     if let Some(attribute) = arn["Fn::GetAtt"].as_str() {
-        let name = attribute
-            .strip_prefix("Data.Outputs.")
-            .unwrap_or(attribute)
-            .trim_end_matches("Arn")
-            .trim_end_matches('.');
-        return name.to_owned();
+        let name = attribute.trim_end_matches("Arn").trim_end_matches('.');
+        return output(name);
     }
     let text = arn["Fn::Sub"].as_str().or(arn.as_str());
     let text = text.unwrap_or_else(|| panic!("{arn} is the name of a resource"));
     if let Some((name, rest)) = text
-        .strip_prefix("${Data.Outputs.")
+        .strip_prefix("${")
         .and_then(|t| t.split_once("Arn}"))
+        .filter(|(name, _)| name.contains(".Outputs."))
     {
-        return format!("{name}{rest}");
+        return format!("{}{rest}", output(name));
     }
     // arn:partition:service:region:account:kind/name
     text.rsplit(':')
@@ -306,10 +360,17 @@ fn resource(arn: &Value) -> String {
         .to_owned()
 }
 
-/// Whether a text matches a pattern, which may end with `*`.
+/// Whether a text matches a pattern as in IAM: `*` stands for any text and `?` for one character.
 pub fn holds(pattern: &str, text: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => text.starts_with(beginning),
-        None => pattern == text,
+    fn matches(pattern: &[u8], text: &[u8]) -> bool {
+        let Some((first, pattern)) = pattern.split_first() else {
+            return text.is_empty();
+        };
+        if *first == b'*' {
+            return (0..=text.len()).any(|taken| matches(pattern, &text[taken..]));
+        }
+        let rest = text.split_first();
+        rest.is_some_and(|(c, text)| [*c, b'?'].contains(first) && matches(pattern, text))
     }
+    matches(pattern.as_bytes(), text.as_bytes())
 }

@@ -2,6 +2,7 @@
 //! EX-02, UX-11). No other function reads the trail.
 
 mod download;
+mod seal;
 mod search;
 mod search_portal;
 mod show_activity;
@@ -15,6 +16,8 @@ use vestibule_domain::values::ids::PortalId;
 use vestibule_http::{App, responses};
 use vestibule_store::{AuditEntry, StoreError};
 
+pub use seal::{SealError, Sealed, Sealer};
+
 vestibule_http::routes! {
     search::search,
     download::csv,
@@ -23,39 +26,6 @@ vestibule_http::routes! {
     search_portal::search_portal,
     download::portal_csv,
     download::portal_json_lines,
-}
-
-/// Seals the audit trails of all portals up to the last full hour. It can run late, repeatedly or
-/// concurrently, and can be stopped at any time; a portal that fails doesn't stop the others.
-///
-/// # Errors
-/// When the trail of a portal can't be sealed.
-pub async fn seal(app: &App) -> Result<Sealed, StoreError> {
-    let now = app.clock.now();
-    let mut sealed = Sealed::default();
-    let mut failed = None;
-    for portal in app.portals.names() {
-        match app.store.seal_audit(portal, now).await {
-            Ok(seals) => sealed.seals += seals,
-            Err(cause) => {
-                tracing::error!(%portal, %cause, "failed to seal the audit trail");
-                failed = Some(cause);
-            }
-        }
-    }
-    tracing::info!(
-        seals = sealed.seals,
-        complete = failed.is_none(),
-        "sealed the audit trail"
-    );
-    failed.map_or(Ok(sealed), Err)
-}
-
-/// The result of a run of the sealing job.
-#[derive(Debug, Default, Serialize)]
-pub struct Sealed {
-    /// The number of seals created.
-    pub seals: u32,
 }
 
 /// An event on the audit trail.

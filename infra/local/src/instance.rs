@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify};
+use vestibule_audit_trail::Sealer;
 use vestibule_deliver_mail::{Event, Mailer};
 use vestibule_domain::feed::sequence::FeedName;
 use vestibule_domain::policy::portals::Portals;
@@ -103,6 +104,9 @@ pub const FEEDS: &str = "feeds";
 /// The bucket of printed letters.
 pub const LETTERS: &str = "letters";
 
+/// The bucket that keeps seals of the audit trail.
+pub const SEALS: &str = "seals";
+
 /// A running system.
 #[derive(Debug)]
 pub struct Instance {
@@ -116,7 +120,7 @@ pub struct Instance {
     /// A DynamoDB client without interceptors.
     pub db: aws_sdk_dynamodb::Client,
     pub tables: Tables,
-    /// An S3 client; the buckets are [`FEEDS`] and [`LETTERS`].
+    /// An S3 client; the buckets are [`FEEDS`], [`LETTERS`] and [`SEALS`].
     pub s3: aws_sdk_s3::Client,
     /// Whether the tables were empty at the start.
     pub fresh: bool,
@@ -394,7 +398,7 @@ impl Instance {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?, at(3)).await?;
+        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS, SEALS])?, at(3)).await?;
         let s3 = aws::s3(
             &s3,
             &[options.s3_interceptors, options.observers.clone()].concat(),
@@ -774,10 +778,14 @@ impl Instance {
     /// Seals the audit trail up to the last full hour, as the scheduler does every hour on AWS.
     ///
     /// # Errors
-    /// Fails if the trail can't be read or a seal can't be written.
+    /// Fails if the trail can't be read or a seal can't be written or kept.
     pub async fn seal_audit_trail(&self) -> Result<u32, StartError> {
-        let sealed = at_work(SEAL_AUDIT_TRAIL, vestibule_audit_trail::seal(&self.app)).await?;
-        Ok(sealed.seals)
+        let sealer = Sealer {
+            app: self.app.clone(),
+            s3: self.s3.clone(),
+            bucket: SEALS.to_owned(),
+        };
+        Ok(at_work(SEAL_AUDIT_TRAIL, sealer.run()).await?.seals)
     }
 
     /// Passes bounce and complaint reports from SES to the mailer, as EventBridge does on AWS.

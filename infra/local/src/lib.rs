@@ -16,6 +16,7 @@ pub mod pages;
 pub mod people;
 pub mod personas;
 pub mod post;
+pub mod restore;
 pub mod rotate_key;
 pub mod routes;
 pub mod sample_records;

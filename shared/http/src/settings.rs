@@ -20,7 +20,6 @@ use axum::{Router, body};
 use futures::future::BoxFuture;
 use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
-use tokio::sync::OnceCell;
 use tower::ServiceExt;
 use tracing::Instrument;
 use vestibule_secrets::{HashParameters, Hasher};
@@ -175,16 +174,21 @@ impl Bootstrap {
     /// # Errors
     /// When the folder of policies is invalid, there is no keyring, or DynamoDB or KMS doesn't respond.
     pub async fn app(&self) -> Result<App, StartError> {
-        Ok(self.open().await?.0)
+        let (app, keyring) = self.open()?;
+        keyring.load(Clock::System.now()).await?;
+        Ok(app)
     }
 
-    /// Builds the state of the function, with the guard that refreshes its keyring.
-    async fn open(&self) -> Result<(App, OpenKeyring), StartError> {
+    /// Builds the state of the function, with the guard that loads and refreshes its keyring. Calls no service.
+    fn open(&self) -> Result<(App, Arc<OpenKeyring>), StartError> {
         let portals = Arc::new(portals::open(&self.portals)?);
-        let (db, open) = self.keyring().await?;
+        let keys = self.keys();
+        let db = keys.db.clone();
+        let open = Arc::new(keys.open_later());
         let keyring = Arc::clone(open.keyring());
+        let now = || Clock::System.now();
         let app = App {
-            store: Store::new(db, self.tables.clone(), Arc::clone(&keyring)),
+            store: Store::loading(db, self.tables.clone(), Arc::clone(&open), now),
             portals,
             hasher: Passwords::new(Hasher::new(
                 HashParameters::default(),
@@ -203,7 +207,7 @@ impl Bootstrap {
 pub struct LazyState<T, F> {
     start: Bootstrap,
     make: F,
-    made: OnceCell<(T, OpenKeyring)>,
+    made: OnceLock<(T, Arc<OpenKeyring>)>,
 }
 
 impl<T, F: Fn(App, &SdkConfig) -> T> LazyState<T, F> {
@@ -215,26 +219,41 @@ impl<T, F: Fn(App, &SdkConfig) -> T> LazyState<T, F> {
         Ok(Self {
             start: Bootstrap::read(aws()?, PathBuf::from("portals"))?,
             make,
-            made: OnceCell::new(),
+            made: OnceLock::new(),
         })
     }
 
-    /// Returns the state and creates it if necessary; after a failure the next event tries again. Looks for new
-    /// keys from time to time (SE-11).
+    /// Returns the state with the keyring loaded, and creates it if necessary; after a failure the next event
+    /// tries again. Looks for new keys from time to time (SE-11).
     ///
     /// # Errors
-    /// The errors of [`Bootstrap::app`] and [`OpenKeyring::refresh`].
+    /// When the folder of policies is invalid, and the errors of [`OpenKeyring::load`] and
+    /// [`OpenKeyring::refresh`].
     pub async fn get(&self) -> Result<&T, StartError> {
-        // Boxed, because the type of the future would otherwise exceed the compiler's depth limit.
-        let make = || {
-            Box::pin(async {
-                let (app, keyring) = self.start.open().await?;
-                Ok::<_, StartError>(((self.make)(app, &self.start.aws), keyring))
-            })
-        };
-        let (made, keyring) = self.made.get_or_try_init(make).await?;
+        let (made, keyring) = self.made()?;
+        keyring.load(Clock::System.now()).await?;
         keyring.refresh(Clock::System.now()).await?;
         Ok(made)
+    }
+
+    /// Returns the state for a request that only reads. Most such requests need no key, so the keyring is not
+    /// loaded before one does.
+    ///
+    /// # Errors
+    /// When the folder of policies is invalid, and the errors of [`OpenKeyring::refresh`].
+    pub async fn get_to_read(&self) -> Result<&T, StartError> {
+        let (made, keyring) = self.made()?;
+        keyring.refresh(Clock::System.now()).await?;
+        Ok(made)
+    }
+
+    fn made(&self) -> Result<&(T, Arc<OpenKeyring>), StartError> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let (app, keyring) = self.start.open()?;
+        let made = ((self.make)(app, &self.start.aws), keyring);
+        Ok(self.made.get_or_init(|| made))
     }
 }
 
@@ -255,7 +274,11 @@ pub async fn run(routes: fn() -> Routes) -> Result<(), StartError> {
     log_as_json();
     let opening = LazyState::new(|app, _| serve(routes(), app))?;
     lambda_http::run(service_fn(async |mut request: lambda_http::Request| {
-        let answer = match opening.get().await {
+        let opened = match request.method().is_safe() {
+            true => opening.get_to_read().await,
+            false => opening.get().await,
+        };
+        let answer = match opened {
             Ok(service) => {
                 if let Some(source) = source(&request) {
                     request.extensions_mut().insert(source);

@@ -156,6 +156,10 @@ pub enum CannotOpen {
 
 /// The data keys by version.
 ///
+/// # Panics
+/// Whatever uses a key panics if the keys have not been [loaded](Keyring::is_loaded): a code or an id that was
+/// made without a key must never be written.
+///
 /// One version is current, usually the highest; the others verify and open what was made with them. During a
 /// rotation, the keys are [replaced](Keyring::replace) while requests use them (SE-11). Keys are wiped when
 /// the last user of the keyring drops them.
@@ -172,8 +176,9 @@ impl Ring {
     }
 
     /// Returns the key that never changes, because rotations only add keys.
-    fn oldest(&self) -> Option<&Derived> {
-        self.keys.first_key_value().map(|(_, key)| &**key)
+    fn oldest(&self) -> &Derived {
+        let (_, oldest) = self.keys.first_key_value().expect("the keys are loaded");
+        oldest
     }
 }
 
@@ -199,6 +204,17 @@ impl Keyring {
             .collect();
         let current = *keys.last_key_value()?.0;
         Some(Self(RwLock::new(Arc::new(Ring { keys, current }))))
+    }
+
+    /// Creates a keyring whose keys are loaded later, with [`replace`](Keyring::replace).
+    pub fn unloaded() -> Self {
+        let keys = BTreeMap::new();
+        Self(RwLock::new(Arc::new(Ring { keys, current: 0 })))
+    }
+
+    /// Returns whether the keys were loaded.
+    pub fn is_loaded(&self) -> bool {
+        !self.ring().keys.is_empty()
     }
 
     /// Makes another version the current one; `None` if the keyring does not contain it.
@@ -245,9 +261,9 @@ impl Keyring {
     /// Computes a code like [`Keyring::mac`], under the oldest key, so that a rotation does not change it: for
     /// the names of attempt counters, which would otherwise start again, and for choices that must stay.
     pub fn lasting_code(&self, purpose: Purpose, context: &str, value: &Sensitive) -> Vec<u8> {
-        let code = |key: &Derived| framed(&key.mac[purpose as usize], context, value).finalize();
-        let oldest = self.ring().oldest().map(code);
-        oldest.map_or_else(Vec::new, |code| code.into_bytes().to_vec())
+        let ring = self.ring();
+        let code = framed(&ring.oldest().mac[purpose as usize], context, value);
+        code.finalize().into_bytes().to_vec()
     }
 
     /// Computes the keyed MAC of a short secret: HMAC-SHA256 (RFC 2104) with the current key.
@@ -297,11 +313,10 @@ impl Keyring {
     /// Derives an identifier that nobody can compute without the keyring (UX-09): the first half of an
     /// HMAC-SHA256. It uses the oldest key, which stays in the keyring, so that it never changes.
     pub fn keyed_id(&self, name: &str) -> [u8; 16] {
+        let ring = self.ring();
+        let code = framed(&ring.oldest().id, "", &Sensitive::new(name)).finalize();
         let mut id = [0; 16];
-        if let Some(oldest) = self.ring().oldest() {
-            let code = framed(&oldest.id, "", &Sensitive::new(name)).finalize();
-            id.copy_from_slice(&code.into_bytes()[..16]);
-        }
+        id.copy_from_slice(&code.into_bytes()[..16]);
         id
     }
 

@@ -173,6 +173,7 @@ impl Store {
         limit: Limit,
         now: Timestamp,
     ) -> Result<Attempt, StoreError> {
+        self.keys().await?;
         let (key, expires) = self.counter(guess, subject, limit, now);
         let name = AttemptKey(key.pk.clone());
         let call = self

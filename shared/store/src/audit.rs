@@ -305,6 +305,7 @@ impl Partition {
         (from, until): (&str, &str),
         at_a_time: i32,
     ) -> Result<(), StoreError> {
+        let keyring = store.keys().await?;
         while self.read.is_empty() && !self.exhausted {
             let below = self.below.as_deref().filter(|below| *below < until);
             let until = below.unwrap_or(until);
@@ -336,8 +337,7 @@ impl Partition {
                     sk.ok_or_else(|| StoreError::corrupt("the key of an audit trail entry"))?;
                 // `BETWEEN` includes the last sort key that was already read.
                 if self.below.as_ref() != Some(&sk) {
-                    self.read
-                        .push_back((sk, AuditEntry::of(found, &store.keyring)?));
+                    self.read.push_back((sk, AuditEntry::of(found, keyring)?));
                 }
             }
             self.below = self
@@ -360,7 +360,7 @@ impl Store {
             .db
             .put_item()
             .table_name(&self.tables.audit)
-            .set_item(Some(entry(event, &self.keyring)?))
+            .set_item(Some(entry(event, self.keys().await?)?))
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;

@@ -70,6 +70,7 @@ impl Store {
         scheduled: ScheduledDecision,
         rng: &mut impl CryptoRng,
     ) -> Result<(), CommitError> {
+        self.keys().await?;
         let writes = Writes::of(self, &scheduled, rng)?;
         let mut withdrawals = writes.withdrawals;
         let (mut items, mut meanings): (Vec<_>, Vec<_>) = writes.items.into_iter().unzip();

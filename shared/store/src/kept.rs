@@ -15,7 +15,7 @@ use crate::key::Key;
 use crate::tables::EXPIRES;
 use crate::{Store, StoreError, accounts, item};
 
-const KEPT: &str = "K#";
+pub(crate) const KEPT: &str = "K#";
 
 fn key(portal: &PortalId, account: &AccountId, RepeatKey(digest): &RepeatKey) -> Key {
     Key::new(accounts::key(portal, account).pk, format!("{KEPT}{digest}"))
@@ -54,7 +54,8 @@ impl Store {
         }
         let corrupt = |_| StoreError::corrupt("a kept response");
         let opened = self
-            .keyring
+            .keys()
+            .await?
             .open(Purpose::Response, &context(&key), &row.response);
         let plain = opened.map_err(corrupt)?;
         let text = std::str::from_utf8(&plain).map_err(|_| StoreError::corrupt("a response"))?;

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kms::Client as Kms;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 use vestibule_secrets::{Keyring, WrappedKey, kms};
 
 use crate::attributes::Item;
@@ -112,6 +113,15 @@ impl Stored {
     }
 }
 
+/// Returns whether a keyring contains every key of an earlier one, unchanged.
+pub(crate) fn continues(earlier: &Item, later: &Item) -> bool {
+    let keys = |item: &Item| item.get("keys")?.as_l().ok().cloned();
+    match (keys(earlier), keys(later)) {
+        (Some(earlier), Some(later)) => later.starts_with(&earlier),
+        _ => false,
+    }
+}
+
 impl Keys {
     /// Creates the keyring of new tables. Returns whether it did; `false` if there is one.
     ///
@@ -168,6 +178,11 @@ impl Keys {
         Ok(OpenKeyring::new(self, keyring, now))
     }
 
+    /// Returns a guard that loads the keyring when it is first needed.
+    pub fn open_later(self) -> OpenKeyring {
+        OpenKeyring::new(self, Arc::new(Keyring::unloaded()), Timestamp::MIN)
+    }
+
     async fn unwrap(&self, stored: &Stored, now: Timestamp) -> Result<Keyring, StoreError> {
         let wrapped: Vec<_> = stored.keys.iter().map(|key| key.wrapped.clone()).collect();
         let keyring = kms::unwrap(&self.kms, &wrapped)
@@ -212,6 +227,8 @@ pub struct OpenKeyring {
     keyring: Arc<Keyring>,
     /// When the item was last read, in seconds.
     read_at: AtomicI64,
+    /// Held while the keys are loaded, so that concurrent reads load them once.
+    loading: Mutex<()>,
 }
 
 impl OpenKeyring {
@@ -221,6 +238,7 @@ impl OpenKeyring {
             keys,
             keyring,
             read_at: AtomicI64::new(read_at.as_second()),
+            loading: Mutex::default(),
         }
     }
 
@@ -229,15 +247,32 @@ impl OpenKeyring {
         &self.keyring
     }
 
-    /// Reads the item again if the last time was [`REFRESH`] ago; call it before each event. KMS is called only
-    /// if a key was added.
+    /// Loads the keys if that has not happened yet.
+    ///
+    /// # Errors
+    /// Those of [`Keys::load`]; the next call tries again.
+    pub async fn load(&self, now: Timestamp) -> Result<(), StoreError> {
+        if self.keyring.is_loaded() {
+            return Ok(());
+        }
+        let _loading = self.loading.lock().await;
+        if !self.keyring.is_loaded() {
+            self.keyring.replace(&self.keys.load(now).await?);
+            self.read_at.store(now.as_second(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Reads the item again if the keys were loaded and the last time was [`REFRESH`] ago; call it before each
+    /// event. KMS is called only if a key was added.
     ///
     /// # Errors
     /// [`StoreError`] when the keyring is missing: what is written now could not be read later. If DynamoDB or
     /// KMS doesn't respond, the keys stay as they are until the next call.
     pub async fn refresh(&self, now: Timestamp) -> Result<(), StoreError> {
         let read_at = self.read_at.load(Ordering::Acquire);
-        if now.as_second().saturating_sub(read_at) < REFRESH.as_secs() {
+        if !self.keyring.is_loaded() || now.as_second().saturating_sub(read_at) < REFRESH.as_secs()
+        {
             return Ok(());
         }
         let stored = match self.keys.fetch().await {

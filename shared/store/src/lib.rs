@@ -39,6 +39,7 @@
 //! | follow-up: organization, administrators and notices | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 concurrent Query | 4 |
 //! | keyring | main | `K`/`K` | GetItem, once per container and 5 minutes | 1 |
 //! | rotating the data key | main | all | Scan, conditional UpdateItem | 1 per 4 KB; 1 per KB and sealed text |
+//! | restoring from a restored table | both | all | Scan, BatchGetItem of 100, conditional PutItem | 0.5 per 4 KB, and 1 per item; 1 per KB |
 //! | every change | main and audit | as above | TransactWriteItems | 2 per KB and item; 2 for the audit entry, and 1 per index it is in |
 //! | reading protected information | audit | `portal#day#shard`/`time#id` | conditional PutItem | 1, and 1 per index it is in |
 //! | audit trail of an organization, one page | audit, index `by_organization` | `portal#organization`, time | Query | 0.5 per 4 KB, about 7 entries |
@@ -78,19 +79,23 @@ pub mod outbox;
 mod read;
 pub mod records;
 pub mod reindex;
+pub mod restore;
 pub mod rotation;
 pub mod seals;
 mod sessions;
 pub mod tables;
 mod users;
 
+use std::fmt;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use jiff::Timestamp;
 use vestibule_secrets::Keyring;
 
 use key::Key;
+use keyring::OpenKeyring;
 
 pub use audit::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 pub use collisions::client;
@@ -108,6 +113,21 @@ pub struct Store {
     db: Client,
     tables: Tables,
     keyring: Arc<Keyring>,
+    /// Loads the keyring when it is first needed; none if it is loaded.
+    loader: Option<Loader>,
+}
+
+/// Loads the keyring of a store.
+#[derive(Clone)]
+struct Loader {
+    open: Arc<OpenKeyring>,
+    now: fn() -> Timestamp,
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Loader")
+    }
 }
 
 impl Store {
@@ -117,7 +137,35 @@ impl Store {
             db,
             tables,
             keyring,
+            loader: None,
         }
+    }
+
+    /// Creates a store whose reads load the keyring when they first need it. Whatever else uses the keyring
+    /// must wait until it is [loaded](OpenKeyring::load).
+    pub fn loading(
+        db: Client,
+        tables: Tables,
+        open: Arc<OpenKeyring>,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            db,
+            tables,
+            keyring: Arc::clone(open.keyring()),
+            loader: Some(Loader { open, now }),
+        }
+    }
+
+    /// Returns the keyring, loaded.
+    ///
+    /// # Errors
+    /// Those of [`OpenKeyring::load`].
+    pub(crate) async fn keys(&self) -> Result<&Keyring, StoreError> {
+        if let Some(Loader { open, now }) = &self.loader {
+            open.load(now()).await?;
+        }
+        Ok(&self.keyring)
     }
 
     pub fn keyring(&self) -> &Arc<Keyring> {

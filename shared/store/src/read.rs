@@ -6,6 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use crate::attributes::{Item, text};
 use crate::expression::{Expression, s};
 use crate::key::Key;
+use crate::rotation::SEALED;
 use crate::{Store, StoreError};
 
 /// A page of a list.
@@ -82,7 +83,18 @@ impl Store {
                 tokio::time::sleep(std::time::Duration::from_millis(10 << rounds)).await;
             }
         }
+        self.load_keys_for(&items).await?;
         Ok(items)
+    }
+
+    /// Loads the keyring if an item contains a sealed text.
+    pub(crate) async fn load_keys_for(&self, items: &[Item]) -> Result<(), StoreError> {
+        let is_sealed =
+            |item: &Item| (SEALED.iter()).any(|(_, attribute, _)| item.contains_key(*attribute));
+        if items.iter().any(is_sealed) {
+            self.keys().await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, StoreError> {
@@ -95,6 +107,7 @@ impl Store {
             .send()
             .await
             .map_err(StoreError::call)?;
+        self.load_keys_for(got.item.as_slice()).await?;
         Ok(got.item)
     }
 

@@ -198,11 +198,9 @@ impl Store {
             .send()
             .await
             .map_err(StoreError::call)?;
-        got.items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|i| read(i, &self.keyring))
-            .collect()
+        let items = got.items.unwrap_or_default();
+        self.load_keys_for(&items).await?;
+        items.into_iter().map(|i| read(i, &self.keyring)).collect()
     }
 
     /// Loads a plan record.

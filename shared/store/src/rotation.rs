@@ -52,7 +52,7 @@ pub struct Progress {
 }
 
 /// The attributes that contain a sealed text, by the first letter of their item's key.
-const SEALED: [(&str, &str, Purpose); 4] = [
+pub(crate) const SEALED: [(&str, &str, Purpose); 4] = [
     ("A#", "postal_addresses", Purpose::PostalAddress),
     ("A#", "authenticator_secrets", Purpose::AppSecret),
     ("R#", "address", Purpose::PostalAddress),

@@ -154,6 +154,15 @@ impl StoredEntry {
     }
 }
 
+/// The result of sealing a portal's audit trail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SealedPortal {
+    /// The number of seals created.
+    pub made: u32,
+    /// The last seal found; none if nothing is sealed yet.
+    pub last: Option<Seal>,
+}
+
 /// Rounds a time down to the hour.
 fn hour_of(at: Timestamp) -> Timestamp {
     let second = at.as_second();
@@ -177,15 +186,20 @@ fn after(day: Date) -> Date {
 
 impl Store {
     /// Seals all complete hours of a portal's audit trail that are long enough ago. It may run late, twice
-    /// or concurrently, and may be stopped at any time. Returns the number of seals created.
+    /// or concurrently, and may be stopped at any time.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn seal_audit(&self, portal: &PortalId, now: Timestamp) -> Result<u32, StoreError> {
+    pub async fn seal_audit(
+        &self,
+        portal: &PortalId,
+        now: Timestamp,
+    ) -> Result<SealedPortal, StoreError> {
         let end = hour_of(now - SETTLES);
-        let mut made = 0;
+        let mut sealed = SealedPortal::default();
         for _ in 0..SEALS_A_RUN {
             let last = self.last_seal(portal).await?;
+            sealed.last.clone_from(&last);
             let from = match &last {
                 Some(seal) => Some(seal.until),
                 None => self.first_hour(portal, now).await?,
@@ -199,10 +213,10 @@ impl Store {
                 .seal_period(portal, last.as_ref(), (from, until), now)
                 .await?
             {
-                made += 1;
+                sealed.made += 1;
             }
         }
-        Ok(made)
+        Ok(sealed)
     }
 
     /// Creates one seal. Returns `false` if another run created it first.

@@ -14,7 +14,7 @@ use crate::key::Key;
 use crate::tables::EXPIRES;
 use crate::{Store, StoreError, accounts};
 
-const SESSIONS: &str = "S#";
+pub(crate) const SESSIONS: &str = "S#";
 
 fn key(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
     Key::new(

@@ -1,6 +1,7 @@
 //! SE-11: the data key is rotated while requests are served, and a missing keyring is never replaced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,18 +10,21 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
+use vestibule_http::{App, Routes};
 use vestibule_local::client::Client;
-use vestibule_local::instance::serve_at_free_port;
+use vestibule_local::instance::{FUNCTIONS, serve_at_free_port};
 use vestibule_local::rotate_key;
-use vestibule_secrets::sealed_with;
+use vestibule_secrets::{Keyring, sealed_with};
+use vestibule_store::Store;
 use vestibule_store::rotation::{Progress, SPREAD};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{
     PASSWORD, group_principal, hint, provider, redemption, security_answers,
 };
-use vestibule_tests::{Item, World, another, code_in, options, pin_in};
+use vestibule_tests::{Item, START, World, another, code_in, options, pin_in};
 
+use super::openapi::operations;
 use crate::system::persistence::{Life, kept_in};
 
 fn key() -> Item {
@@ -67,6 +71,77 @@ async fn se_11_without_its_keyring_the_system_refuses_requests_and_makes_no_new_
     put.send().await.unwrap();
     ruth.get("/me").await.expect(200);
     world.sign_in("group", "ruth.okafor").await;
+}
+
+/// Serves the API as a new container does, which has not loaded its keyring.
+async fn new_container(world: &World) -> (String, Arc<Keyring>) {
+    let open = Arc::new(world.instance.keys().clone().open_later());
+    let keyring = Arc::clone(open.keyring());
+    let (db, tables) = (world.instance.db.clone(), world.instance.tables.clone());
+    let app = App {
+        store: Store::loading(db, tables, open, || START.parse().unwrap()),
+        ..world.instance.app.clone()
+    };
+    let routes = FUNCTIONS.iter().map(|f| (f.routes)());
+    let routes = routes.fold(Routes::new(), Routes::merge);
+    let base = serve_at_free_port(vestibule_http::serve(routes, app)).await;
+    (base.unwrap(), keyring)
+}
+
+#[tokio::test]
+async fn se_11_a_request_that_reads_loads_the_keyring_only_if_it_needs_it() {
+    let world = World::new().await;
+    world.group_principal().await;
+    world.member().await;
+    let (helen, helens_name) = world.provider().await;
+    let helen = helen.id().await;
+    world.help_desk().await;
+    let token = async |portal: &str, username: &str| {
+        let body = json!({ "username": username, "password": PASSWORD, "token_delivery": "body" });
+        let signed_in = world.on(portal).post("/sessions", body).await.expect(201);
+        signed_in.text_at("/token").to_owned()
+    };
+    let people = [
+        ("group", token("group", "ruth.okafor").await),
+        ("member", token("member", "maria.alvarez").await),
+        ("provider", token("provider", &helens_name).await),
+        ("help-desk", token("help-desk", "ada.lind").await),
+    ];
+    let mut without = BTreeSet::new();
+    let mut with = BTreeSet::new();
+    for (method, route, _) in operations() {
+        if method != "GET" {
+            continue;
+        }
+        for (portal, token) in &people {
+            let path = route.replace("/{portal}", "");
+            let path = path.replace("{id}", &helen).replace("{service}", "claims");
+            let usual = world.on(portal).with_token(token).get(&path).await;
+            let (base, keyring) = new_container(&world).await;
+            let person = Person::from(Client::new(&base, portal));
+            let first = person.with_token(token).get(&path).await;
+            assert_eq!(
+                first.status, usual.status,
+                "{portal} {path}: {}",
+                first.text
+            );
+            if first.status == 200 {
+                let kind = match keyring.is_loaded() {
+                    true => &mut with,
+                    false => &mut without,
+                };
+                kind.insert(format!("{portal} {route}"));
+            }
+        }
+    }
+    // Helen's postal address is encrypted.
+    assert!(with.contains("provider /{portal}/me"), "{with:?}");
+    for route in ["/{portal}", "/{portal}/me", "/{portal}/sessions"] {
+        for portal in ["group", "member"] {
+            let read = format!("{portal} {route}");
+            assert!(without.contains(&read), "{read}: {with:?} {without:?}");
+        }
+    }
 }
 
 #[test]

@@ -20,9 +20,10 @@ use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
 use vestibule_local::{
-    Instance, Options, StartError, control, folder, import, openapi, rotate_key, routes,
+    Instance, Options, StartError, control, folder, import, openapi, restore, rotate_key, routes,
     time_travel,
 };
+use vestibule_store::restore::Mode;
 use vestibule_store::rotation::SPREAD;
 
 /// Runs the whole accounts backend on this machine: the API of every portal, an inbox, printed letters,
@@ -148,7 +149,7 @@ AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for policies other than those of the so
 Examples:
   TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... cargo portal create-keyring --on-aws
 
-Run it once after the first deployment. Without a keyring, every function refuses to start. If the tables contain
+Run it once after the first deployment. Without a keyring, requests that need a key get a 503. If the tables contain
 data, the command fails and changes nothing: restore the keyring from a backup. On this machine, the first start
 creates the keyring."
     )]
@@ -177,6 +178,21 @@ PINs, codes, answers and links stay valid, and those that were locked or used st
         #[command(flatten)]
         on: SystemArguments,
     },
+    /// Copy items from tables that were restored to a point in time back into the deployed tables
+    #[command(after_help = "\
+Examples:
+  cargo portal restore --on-aws --from vestibule-restored --from-audit vestibule-audit-restored
+                                              report what is missing or differs, and change nothing
+  cargo portal restore --on-aws --from vestibule-restored --from-audit vestibule-audit-restored --apply
+                                              restore everything that is missing
+  cargo portal restore --on-aws --from vestibule-restored --key 'A#group#0123' --overwrite --apply
+                                              set the items of one partition back
+
+Copies whole, unchanged items. The keyring is restored first if it is missing and never replaced. Entries of the audit
+trail are only added. Sessions, links in emails and whatever has expired are left out. An interrupted run
+continues with the same command. An item that a request writes at the same time stays as it is.
+docs/operations.md describes every step.")]
+    Restore(RestoreArguments),
     /// Verify the audit trail
     #[command(
         subcommand,
@@ -259,6 +275,36 @@ the portal first.")]
         #[command(flatten)]
         on: SystemArguments,
     },
+}
+
+#[derive(Args)]
+struct RestoreArguments {
+    /// Use the tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+    #[arg(long, required = true)]
+    on_aws: bool,
+    /// The restored main table
+    #[arg(long, value_name = "TABLE", required_unless_present = "from_audit")]
+    from: Option<String>,
+    /// The restored table of the audit trail
+    #[arg(long, value_name = "TABLE")]
+    from_audit: Option<String>,
+    /// Restore only this partition key of the main table; repeat the option for several
+    #[arg(
+        long = "key",
+        value_name = "KEY",
+        requires = "from",
+        conflicts_with = "from_audit"
+    )]
+    keys: Vec<String>,
+    /// Also set back items that differ
+    #[arg(long)]
+    overwrite: bool,
+    /// Write; without this option, the command only reports
+    #[arg(long)]
+    apply: bool,
+    /// The file that records how far an interrupted run got
+    #[arg(long, value_name = "FILE", default_value = "restore-progress.json")]
+    progress: PathBuf,
 }
 
 #[derive(Args)]
@@ -500,6 +546,25 @@ async fn run(command: Command) -> Result<(), StartError> {
             let instance = Instance::start(on.started_before()?).await?;
             let (keys, clock) = (instance.keys(), &instance.app.clock);
             rotate_key::rotate(keys, clock, SignedDuration::ZERO, &mut out).await
+        }
+        Command::Restore(RestoreArguments {
+            on_aws: _,
+            from,
+            from_audit,
+            keys,
+            overwrite,
+            apply,
+            progress,
+        }) => {
+            let wanted = restore::Wanted {
+                from,
+                from_audit,
+                keys,
+                mode: Mode { apply, overwrite },
+                progress,
+            };
+            let keys = on_aws().await?.keys();
+            restore::restore(&keys, &wanted, Clock::System.now(), &mut out).await
         }
         Command::Audit(AuditCommand::Verify {
             portal,
