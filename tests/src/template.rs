@@ -75,61 +75,7 @@ pub fn read(path: &str) -> Value {
     let text = std::fs::read_to_string(root().join(path)).unwrap();
     let mut documents = YamlOwned::load_from_str(&text).unwrap();
     assert_eq!(documents.len(), 1, "{path} is one document");
-    without_loops(value(documents.remove(0)), &BTreeMap::new())
-}
-
-/// Expands `Fn::ForEach` as CloudFormation does. A loop variable stands in keys (`${Function}Errors`, or `&{Index}` without
-/// punctuation) and in references (`!Ref Index`).
-fn without_loops(value: Value, variables: &BTreeMap<String, String>) -> Value {
-    match value {
-        Value::Object(fields) => {
-            if let (1, Some(Value::String(name))) = (fields.len(), fields.get("Ref"))
-                && let Some(current) = variables.get(name)
-            {
-                return current.as_str().into();
-            }
-            let mut expanded = Map::new();
-            for (key, field) in fields {
-                if key.starts_with("Fn::ForEach::") {
-                    let Value::Array(parts) = field else {
-                        panic!("{key} has a variable, values and a body");
-                    };
-                    let name = parts[0].as_str().unwrap();
-                    for current in texts(&parts[1]) {
-                        let mut inner = variables.clone();
-                        inner.insert(name.to_owned(), current);
-                        let Value::Object(body) = without_loops(parts[2].clone(), &inner) else {
-                            panic!("the body of {key} has names");
-                        };
-                        expanded.extend(body);
-                    }
-                    continue;
-                }
-                let key = variables.iter().fold(key, |key, (name, current)| {
-                    let plain: String = current
-                        .chars()
-                        .filter(char::is_ascii_alphanumeric)
-                        .collect();
-                    key.replace(&format!("${{{name}}}"), current)
-                        .replace(&format!("&{{{name}}}"), &plain)
-                });
-                let twin = expanded.insert(key.clone(), without_loops(field, variables));
-                assert_eq!(twin, None, "{key} is there once");
-            }
-            expanded.into()
-        }
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| without_loops(item, variables))
-            .collect(),
-        Value::String(text) => {
-            let text = variables.iter().fold(text, |text, (name, current)| {
-                text.replace(&format!("${{{name}}}"), current)
-            });
-            text.into()
-        }
-        other => other,
-    }
+    value(documents.remove(0))
 }
 
 fn value(yaml: YamlOwned) -> Value {

@@ -906,11 +906,8 @@ fn alarms() -> Vec<(String, String, BTreeMap<String, Value>)> {
             let dimensions = dimensions
                 .map(|d| (d["Name"].as_str().unwrap().to_owned(), d["Value"].clone()))
                 .collect();
-            let namespace = alarm["Namespace"].as_str().unwrap_or_default();
-            let metric = alarm["MetricName"].as_str().map(str::to_owned);
-            let metric =
-                metric.or_else(|| alarm["MetricName"]["Fn::Sub"].as_str().map(str::to_owned));
-            (namespace.to_owned(), metric.unwrap(), dimensions)
+            let text = |name: &str| alarm[name].as_str().unwrap().to_owned();
+            (text("Namespace"), text("MetricName"), dimensions)
         })
         .collect()
 }
@@ -973,14 +970,20 @@ fn every_function_sets_off_an_alarm_when_it_fails_or_is_slow() {
         let timeout = timeout
             .as_u64()
             .or(TEMPLATE["Globals"]["Function"]["Timeout"].as_u64());
-        let slow = stack["Mappings"]["Slow"].as_object().unwrap();
-        let (_, slow) = slow.iter().find(|(id, _)| kebab(id) == name).unwrap();
+        let slow = &stack["Resources"][format!("{}Slow", camel(&name))]["Properties"];
+        let slow = slow["Threshold"].as_u64();
         assert_eq!(
-            slow["After"].as_u64(),
+            slow,
             timeout.map(|t| t * 800),
             "80% of the timeout of {name}"
         );
     }
+}
+
+/// Converts `sign-in` to `SignIn`.
+fn camel(kebab: &str) -> String {
+    let word = |word: &str| word[..1].to_uppercase() + &word[1..];
+    kebab.split('-').map(word).collect()
 }
 
 /// Two installations fit into one account and region.
