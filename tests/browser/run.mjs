@@ -21,7 +21,7 @@ const base = await new Promise((resolve, reject) => {
   let printed = "";
   server.stdout.on("data", (chunk) => {
     printed += chunk;
-    const found = /Vestibule runs at (http:\S+?)\//.exec(printed);
+    const found = /Vestibule runs at (http:\/\/[^/\s]+)\//.exec(printed);
     if (found) resolve(found[1]);
   });
   server.on("exit", () => reject(new Error(`the system stopped: ${printed}`)));
