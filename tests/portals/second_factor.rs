@@ -645,3 +645,59 @@ async fn mf_08_a_new_password_ends_the_trust_and_a_passkey_signs_in_only_with_it
     let alone = signed_alone(&visitor, &mut browser).await;
     visitor.post("/sessions/passkey", alone).await.expect(201);
 }
+
+#[tokio::test]
+async fn mf_06_the_help_desk_resets_a_lost_factor_and_the_owner_proves_the_address_on_record() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let mut browser = Browser::on(SITE, true);
+    ruth.adds_app(&world, "Phone").await;
+    ruth.adds_passkey(&mut browser, "Laptop").await.expect(201);
+    let codes = ruth.creates_recovery_codes().await;
+    let id = ruth.id().await;
+    let desk = world.help_desk().await;
+    let account = format!("/accounts/group/{id}");
+    let body = json!({ "reason": "Caller lost the phone.", "clear_second_factors": true });
+    desk.agent
+        .post(&format!("{account}/secure"), body)
+        .await
+        .expect(200);
+    let email = "ruth.okafor@blueheron.example";
+    let mail = world.last_mail_to(email).await;
+    assert!(
+        mail.text
+            .contains("Your second factors and recovery codes were removed"),
+        "{}",
+        mail.text
+    );
+
+    // Nothing that was there before is of use, the password included.
+    let visitor = world.on("group");
+    let alone = signed_alone(&visitor, &mut browser).await;
+    visitor
+        .post("/sessions/passkey", alone)
+        .await
+        .refused(401, "sign-in-failed");
+    let old = visitor.signs_in("ruth.okafor", PASSWORD).await;
+    old.refused(401, "sign-in-failed");
+
+    // The link to the address on record leads in, and new factors are set up.
+    let reason = json!({ "reason": "Caller's address is checked." });
+    let reset = format!("{account}/password-reset");
+    desk.agent.post(&reset, reason).await;
+    let token = vestibule_tests::link_token(&world.last_mail_to(email).await);
+    let new = "Entirely-new-password-7";
+    let body = json!({ "token": token, "new_password": new });
+    let done = visitor.post("/password-resets/redemption", body).await;
+    assert!(done.status < 300, "{}", done.text);
+    let (ruth, session) = visitor.sign_in("ruth.okafor", new).await;
+    let session = session.expect(201);
+    assert_eq!(session.body.get("next_step"), None, "{}", session.text);
+    let factors = ruth.get("/me/second-factors").await.expect(200);
+    assert_eq!(factors.body["recovery_codes_left"], 0);
+    ruth.adds_app(&world, "New phone").await;
+    let old = json!({ "factor": { "recovery_code": codes[0] } });
+    ruth.gives_factor(old)
+        .await
+        .refused(422, "second-factor-wrong");
+}

@@ -5,7 +5,7 @@ use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::rules::actions::secure::{self, Securing};
+use vestibule_domain::rules::actions::secure::{self, Cleared, Securing};
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem, credentials};
 
@@ -22,17 +22,24 @@ pub(crate) struct SecureAccountRequest {
     /// Whether to remove the security questions and the hint, because someone else may have set their answers.
     #[serde(default)]
     clear_security_answers: bool,
+    /// Whether to remove the second factors and recovery codes, because the owner lost them or someone else may
+    /// have added one. The owner proves the address on record with the reset link (MF-06).
+    #[serde(default)]
+    clear_second_factors: bool,
 }
 
 impl ActionRequest for SecureAccountRequest {
-    type Fields = bool;
+    type Fields = Cleared;
 
     fn reason(&self) -> &str {
         &self.reason
     }
 
-    fn parse(self, _: &Policy, _: &mut FieldErrors) -> Option<bool> {
-        Some(self.clear_security_answers)
+    fn parse(self, _: &Policy, _: &mut FieldErrors) -> Option<Cleared> {
+        Some(Cleared {
+            answers: self.clear_security_answers,
+            factors: self.clear_second_factors,
+        })
     }
 }
 
@@ -59,7 +66,7 @@ pub(crate) async fn secure(
     let staff = action.staff();
     let securing = Securing {
         unknown_password: credentials::unknown_password(&action.app).await,
-        clears_answers: action.fields,
+        clears: action.fields,
     };
     action
         .perform(RequiredData::Nothing, |target, _, context| {

@@ -440,6 +440,7 @@ fn every_kind(
                 "help_desk_secured",
                 HelpDeskAct::Secured {
                     answers_cleared: true,
+                    factors_cleared: true,
                 },
             ),
             ("help_desk_reinstated", HelpDeskAct::Reinstated),

@@ -475,7 +475,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             &sam,
             post_.clone(),
             "secure",
-            json!({ "clear_security_answers": true }),
+            json!({ "clear_security_answers": true, "clear_second_factors": true }),
             &["reason"],
         ),
         of_desk(

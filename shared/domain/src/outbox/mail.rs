@@ -391,6 +391,9 @@ pub enum HelpDeskAct {
     Secured {
         /// Whether the security questions and answers were cleared, too.
         answers_cleared: bool,
+        /// Whether the second factors were removed.
+        #[serde(default)]
+        factors_cleared: bool,
     },
     /// Reinstated the account (BA-06).
     Reinstated,

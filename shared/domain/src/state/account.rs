@@ -296,8 +296,8 @@ impl Account {
     }
 
     /// Ends every way into the account besides its password and second factors: its sessions, a reset
-    /// link, a change of email address that is not confirmed, with both of its links, the trust in
-    /// devices, and a reset of the second factors that is not confirmed (SE-01; OWASP ASVS 5.0, 7.4.3).
+    /// link, a change of email address that is not confirmed, with both of its links, and the trust in
+    /// devices (SE-01; OWASP ASVS 5.0, 7.4.3).
     /// Factors that the owner proves with, such as security answers, are cleared only by the help desk.
     pub fn end_other_access(&mut self) {
         self.reset = None;

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use crate::policy::{FactorMethod, Policy, ResetVerification, SecondFactorPolicy};
+use crate::policy::{FactorMethod, Policy, SecondFactorPolicy};
 use crate::state::account::Account;
-use crate::state::membership::Issue;
 use crate::state::record::Mac;
 use crate::values::ids::FactorId;
 use crate::values::passkey::StoredPasskey;
@@ -95,37 +94,6 @@ pub struct UsedChallenge {
     pub expires_at: Timestamp,
 }
 
-/// A reset of all second factors that its owner still has to confirm (MF-06).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FactorReset {
-    /// What confirms it.
-    pub proof: ResetProof,
-    /// The digest of the token that was sent to the address on file, with which the owner cancels the reset
-    /// without signing in.
-    pub cancellation: String,
-    pub requested_at: Timestamp,
-    pub expires_at: Timestamp,
-}
-
-/// What confirms a reset of the second factors, besides the password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResetProof {
-    /// The token in the link of an email, as its digest.
-    Email(String),
-    /// The PIN of a letter.
-    PinLetter(Issue),
-}
-
-impl ResetProof {
-    pub const fn verification(&self) -> ResetVerification {
-        match self {
-            Self::Email(_) => ResetVerification::Email,
-            Self::PinLetter(_) => ResetVerification::PinLetter,
-        }
-    }
-}
-
 /// The second factors of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecondFactors {
@@ -141,9 +109,6 @@ pub struct SecondFactors {
     /// Digests of the devices on which the factor is not asked for, each with the end of the trust (MF-08).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trusted_devices: BTreeMap<String, Timestamp>,
-    /// A reset that is not confirmed yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reset: Option<FactorReset>,
 }
 
 impl SecondFactors {
@@ -181,10 +146,9 @@ impl SecondFactors {
     }
 
     /// Ends what lets someone in with less than the password and a factor, or changes the factors: the trust
-    /// in devices, a reset that is not confirmed, and signing in by a passkey alone (SE-01).
+    /// in devices, and signing in by a passkey alone (SE-01).
     pub fn end_other_access(&mut self) {
         self.trusted_devices.clear();
-        self.reset = None;
         for passkey in &mut self.passkeys {
             passkey.signs_in_alone = false;
         }

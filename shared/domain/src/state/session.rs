@@ -41,10 +41,6 @@ pub enum TokenKind {
     Email,
     /// The cancellation of a change of email address. The locator is the account.
     EmailCancellation,
-    /// The confirmation of a reset of the second factors. The locator is the account.
-    FactorReset,
-    /// The cancellation of a reset of the second factors. The locator is the account.
-    FactorResetCancellation,
 }
 
 impl TokenKind {
@@ -56,8 +52,6 @@ impl TokenKind {
             Self::VouchedReset => "vh",
             Self::Email => "ve",
             Self::EmailCancellation => "vc",
-            Self::FactorReset => "vf",
-            Self::FactorResetCancellation => "vd",
         }
     }
 }

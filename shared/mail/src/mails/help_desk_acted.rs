@@ -18,16 +18,24 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
             None,
             true,
         ),
-        HelpDeskAct::Secured { answers_cleared } => {
+        HelpDeskAct::Secured {
+            answers_cleared,
+            factors_cleared,
+        } => {
             let answers = if *answers_cleared {
                 " Your security questions were removed, so choose new ones in your profile afterward."
+            } else {
+                ""
+            };
+            let factors = if *factors_cleared {
+                " Your second factors and recovery codes were removed, so set up new ones in your profile."
             } else {
                 ""
             };
             (
                 format!("Your account on {portal} was secured"),
                 format!(
-                    "{desk} secured your account on {portal}: all sessions ended, and your old password no longer works. To choose a new password, use the link that {desk} sends you.{answers}"
+                    "{desk} secured your account on {portal}: all sessions ended, and your old password no longer works. To choose a new password, use the link that {desk} sends you.{answers}{factors}"
                 ),
                 None,
                 false,

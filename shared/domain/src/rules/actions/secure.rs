@@ -7,6 +7,16 @@ use crate::rules::actions::authority::{Staff, Target};
 use crate::rules::context::Context;
 use crate::state::account::{Account, PasswordHash};
 use crate::state::audit::Action;
+use crate::state::second_factor::SecondFactors;
+
+/// What is removed because someone else may have set it, or its owner lost it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// The security questions and the hint.
+    pub answers: bool,
+    /// The second factors and recovery codes (MF-06).
+    pub factors: bool,
+}
 
 /// What the help desk secures an account with.
 #[derive(Debug, Clone)]
@@ -14,13 +24,14 @@ pub struct Securing {
     /// The hash of a random password that nobody knows. It replaces the current one, which someone
     /// else may know.
     pub unknown_password: PasswordHash,
-    /// Whether to remove the security questions and the hint, whose answers someone else may have
-    /// set.
-    pub clears_answers: bool,
+    /// What else to remove.
+    pub clears: Cleared,
 }
 
 /// Ends every way into an account: the password no longer works, all sessions, reset links and
-/// pending changes of the email address end and, if the help desk says so, the security answers.
+/// pending changes of the email address end and, if the help desk says so, the security answers and the
+/// second factors. A lost factor is reset in this way: with the password gone too, the owner has to prove
+/// the address on record (MF-06).
 /// The owner sets a new password with a link that the help desk sends separately, after it has
 /// checked the address on record.
 ///
@@ -41,11 +52,18 @@ pub fn secure(
         after.end_other_access();
     }
     let has_answers = !account.security_answers.is_empty() || account.hint.is_some();
-    let answers_cleared = securing.clears_answers && has_answers;
+    let answers_cleared = securing.clears.answers && has_answers;
     if answers_cleared {
         after.security_answers.clear();
         after.hint = None;
     }
-    let act = HelpDeskAct::Secured { answers_cleared };
+    let factors_cleared = securing.clears.factors && !account.second_factors.is_empty();
+    if factors_cleared {
+        after.second_factors = SecondFactors::default();
+    }
+    let act = HelpDeskAct::Secured {
+        answers_cleared,
+        factors_cleared,
+    };
     Ok(staff.change(account, after, Action::SecureUser, act, context))
 }
