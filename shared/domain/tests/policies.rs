@@ -1636,7 +1636,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "Top level",
         "Policy",
         "title site origins time_zone brand plan help_desk help_desk_for username email password \
-         security_questions hint_question session concurrent_use rate_limits registration_type pin \
+         security_questions hint_question second_factor session concurrent_use rate_limits registration_type pin \
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles",
     ),
@@ -1659,6 +1659,11 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "`[security_questions]`",
         "SecurityQuestionPolicy",
         "required questions",
+    ),
+    (
+        "`[second_factor]`",
+        "SecondFactorPolicy",
+        "required_for methods recovery_codes trusted_device_days step_up_minutes relying_party_id",
     ),
     ("`[session]`", "SessionPolicy", "max_hours idle_minutes"),
     (
