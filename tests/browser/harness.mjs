@@ -117,6 +117,19 @@ export class Visitor {
     return this;
   }
 
+  /** Signs in and, if asked, chooses the organization to work for. */
+  async worksFor(organization, portal, username) {
+    await this.signsIn(portal, username);
+    const heading = this.page.getByRole("heading", { level: 1, name: /^(Choose an organization|Hello)/ });
+    await heading.waitFor();
+    if ((await heading.textContent()) === "Choose an organization") {
+      await this.page.getByRole("radio", { name: organization }).check();
+      await this.presses("Continue");
+      await this.sees(/^Hello/);
+    }
+    return this;
+  }
+
   /** Checks the page with axe and for what must never happen. */
   async check(state = "") {
     const session = await this.context.newCDPSession(this.page);

@@ -1,15 +1,7 @@
 import { test } from "node:test";
 import { PASSWORD, Visitor, journey, registers } from "./harness.mjs";
 
-async function works(v) {
-  await v.signsIn("practice", "pat.novak");
-  const choose = v.page.getByRole("heading", { level: 1, name: "Choose an organization" });
-  if (await choose.isVisible()) {
-    await v.page.getByRole("radio").first().check();
-    await v.presses("Continue");
-  }
-  await v.sees("Hello, Pat");
-}
+const works = (v) => v.worksFor("Lakeside Family Medicine", "practice", "pat.novak");
 
 test("ex_04 a nonparticipating practice is referred to customer care", journey(async (v) => {
   await v.open("/practice/app/register");

@@ -28,7 +28,7 @@ async function redeems(v, { code, username }) {
 }
 
 test("bl_07 bl_08 bl_09 bl_16 a user who was added completes the registration with the resent code", journey(async (v) => {
-  await v.signsIn("provider", primary().username);
+  await v.worksFor("Lakeside Family Medicine", "provider", primary().username);
   await adds(v, "Nell", "Fox", "nell@lakeside.example");
   const first = codeIn(await email("nell@lakeside.example", /code|account|registration/i));
   await v.follows("Nell Fox");
@@ -65,7 +65,7 @@ test("bl_10 the form of the agreement can be downloaded during registration", jo
 }));
 
 test("bl_11 bl_13 a user changes name, hint, links and subscriptions in the profile", journey(async (v) => {
-  await v.signsIn("provider", primary().username);
+  await v.worksFor("Lakeside Family Medicine", "provider", primary().username);
   await v.open("/provider/app/profile");
   await v.page.getByRole("link", { name: "Change hint question" }).click();
   await v.fill({ "Hint question": "What was my second car?", "Hint answer": "A red Beetle", "Your password": PASSWORD });
@@ -89,7 +89,7 @@ test("bl_11 bl_13 a user changes name, hint, links and subscriptions in the prof
 }));
 
 test("bl_12 pg_04 a new email address is confirmed by the link in the email", journey(async (v) => {
-  await v.signsIn("provider", primary().username);
+  await v.worksFor("Lakeside Family Medicine", "provider", primary().username);
   await v.open("/provider/app/profile/email");
   await v.fill({ "New email address": "new.address@lakeside.example", Password: PASSWORD });
   await v.presses("Send confirmation link");
@@ -124,7 +124,7 @@ test("bl_14 bl_15 pg_04 a forgotten username is emailed, and a forgotten passwor
 }));
 
 test("bl_17 the address of a user of another organization shows nothing", journey(async (v) => {
-  await v.signsIn("provider", primary().username);
+  await v.worksFor("Lakeside Family Medicine", "provider", primary().username);
   await v.open("/provider/app/users/00000000000000000000000000");
   await v.page.getByRole("heading", { level: 1 }).waitFor();
   assert.equal(await v.page.locator("dl").count(), 0);
