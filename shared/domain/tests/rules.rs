@@ -466,6 +466,7 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         reset: None,
         security_answers: Vec::new(),
         hint: None,
+        second_factors: vestibule_domain::state::second_factor::SecondFactors::default(),
         bookmarks: Vec::new(),
         subscriptions: Default::default(),
         memberships,

@@ -21,8 +21,8 @@ use vestibule_store::tables;
 use vestibule_tests::people::{agent, group_principal, member, provider, with};
 use vestibule_tests::permissions::{Permissions, role, unused};
 use vestibule_tests::template::{
-    GATEWAY, ROLES, ROLES_STACK, Statement, TEMPLATE, functions, gateway_routes, holds, kebab,
-    read, resources, root,
+    GATEWAY, ROLES, ROLES_STACK, Statement, TEMPLATE, functions, gateway_routes, kebab, read,
+    resources, root,
 };
 use vestibule_tests::{World, options, portals_with};
 
