@@ -906,7 +906,8 @@ fn alarms() -> Vec<(String, String, BTreeMap<String, Value>)> {
             let dimensions = dimensions
                 .map(|d| (d["Name"].as_str().unwrap().to_owned(), d["Value"].clone()))
                 .collect();
-            let text = |name: &str| alarm[name].as_str().unwrap().to_owned();
+            // The namespace of the functions' own metrics is a parameter.
+            let text = |name: &str| alarm[name].as_str().unwrap_or_default().to_owned();
             (text("Namespace"), text("MetricName"), dimensions)
         })
         .collect()
