@@ -1012,7 +1012,8 @@ async fn ux_11_a_trail_is_sealed_even_if_its_seal_cannot_be_kept() {
     let sealer = vestibule_audit_trail::Sealer {
         app: world.instance.app.clone(),
         s3: world.instance.s3.clone(),
-        bucket: "missing".into(),
+        // Not the name of a bucket.
+        bucket: "Not A Bucket".into(),
     };
     let failed = sealer.run().await.unwrap_err();
     assert!(failed.to_string().contains("was not kept"), "{failed}");

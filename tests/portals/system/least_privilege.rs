@@ -180,10 +180,12 @@ fn has_a_statement(function: &str, attempt: Attempt, pk: &str) -> bool {
         .filter(|s| s.actions.iter().any(|a| a == attempt.action()))
         .filter(|s| s.resources == ["Table"])
         .filter(|s| {
-            attempt != Attempt::PutReturningOld
-                || s.return_values
-                    .as_ref()
-                    .is_none_or(|r| r.iter().any(|r| r == "ALL_OLD"))
+            let returned = match attempt {
+                Attempt::PutReturningOld => "ALL_OLD",
+                _ => "NONE",
+            };
+            let allowed = s.return_values.as_ref();
+            allowed.is_none_or(|r| r.iter().any(|r| r == returned))
         })
         .any(|s| {
             let kinds = s.leading_keys.as_ref();

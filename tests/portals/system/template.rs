@@ -676,6 +676,14 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     world.instance.settle().await.unwrap();
 }
 
+/// The kinds of items that the store derives from an account, and what a change of it can queue: a function that
+/// writes accounts may write all of them, whichever of them these flows happen to change.
+const OF_AN_ACCOUNT: [&str; 8] = ["A#*", "C#*", "E#*", "H#*", "N#*", "O#*", "T#*", "X#*"];
+
+/// What only tests of rare cases use, which run under the same roles.
+const IN_OTHER_TESTS: [&str; 1] =
+    ["import-records Results: FeedsBucket/feeds/*.rejects.csv"];
+
 /// Every test shows that roles lack nothing, because calls that they don't allow fail. This one shows that
 /// they have no unused permissions.
 #[tokio::test]
@@ -688,45 +696,6 @@ async fn roles_have_no_unused_permissions() {
     go_through_feeds(&permissions.interceptor()).await;
     go_through_the_schedule(&permissions.interceptor()).await;
     let noted = permissions.noted();
-    // DEBUG-MATRIX
-    let mut matrix = BTreeSet::new();
-    for (f, w) in &noted {
-        let prefix = w
-            .partition
-            .as_deref()
-            .map(|p| p.split('#').next().unwrap().to_owned());
-        let resource = if w.action.starts_with("s3") {
-            w.resource.rsplit('.').next().unwrap().to_owned()
-        } else {
-            w.resource.clone()
-        };
-        let prefix = if resource.starts_with("Audit") {
-            prefix.map(|_| {
-                w.partition
-                    .clone()
-                    .unwrap()
-                    .split('#')
-                    .skip(1)
-                    .next()
-                    .unwrap()
-                    .chars()
-                    .take(4)
-                    .collect()
-            })
-        } else {
-            prefix
-        };
-        matrix.insert(format!(
-            "{f} {} {} {:?} {:?}",
-            w.action, resource, prefix, w.return_values
-        ));
-    }
-    std::fs::write(
-        "/tmp/w4-matrix.txt",
-        matrix.into_iter().collect::<Vec<_>>().join("\n"),
-    )
-    .unwrap();
-
     let mut spare = Vec::new();
     let names: Vec<&'static str> = ROLES.keys().map(String::as_str).collect();
     for function in names.into_iter().chain([START]) {
@@ -735,7 +704,13 @@ async fn roles_have_no_unused_permissions() {
             if statement.denies || BY_OTHERS.contains(&statement.sid.as_str()) {
                 continue;
             }
-            spare.extend(unused(function, statement, &noted));
+            let unused = unused(function, statement, &noted);
+            let is_known = |spare: &String| {
+                let kind = spare.rsplit(' ').next().unwrap_or_default();
+                statement.sid == "Write" && OF_AN_ACCOUNT.contains(&kind)
+                    || IN_OTHER_TESTS.contains(&spare.as_str())
+            };
+            spare.extend(unused.into_iter().filter(|s| !is_known(s)));
         }
     }
     assert!(
