@@ -125,7 +125,7 @@ impl Browser {
             Authenticator::new(Aaguid::new_empty(), memory, user, AvailableBackend);
         authenticator.set_make_credentials_with_signature_counter(true);
         Self {
-            client: Client::new(authenticator),
+            client: Client::new(authenticator).user_verification_when_preferred(is_verified),
             page: Url::parse(page).unwrap(),
         }
     }
@@ -157,6 +157,24 @@ impl Browser {
 impl Person {
     /// Adds an authenticator app and returns its secret.
     pub async fn adds_app(&self, world: &World, name: &str) -> String {
+        let (secret, added) = self.enrolls_app(world, name).await;
+        added.expect(201);
+        secret
+    }
+
+    /// Answers a challenge for signing in by a passkey alone, with the token in the body.
+    pub async fn signs_challenge(&self, browser: &mut Browser) -> Value {
+        let started = self.send(Method::POST, "/passkey-challenges", None).await;
+        let started = started.expect(200);
+        let credential = browser.get(&started.body["options"]).await;
+        json!({
+            "passkey": { "ceremony": started.text_at("/ceremony"), "credential": credential },
+            "token_delivery": "body",
+        })
+    }
+
+    /// Sets up an authenticator app. Returns its secret, and the response to its first code.
+    pub async fn enrolls_app(&self, world: &World, name: &str) -> (String, Response) {
         let path = "/me/authenticator-apps/enrollment";
         let started = self.send(Method::POST, path, None).await.expect(200);
         let secret = started.text_at("/secret").to_owned();
@@ -166,8 +184,7 @@ impl Person {
             "code": app_code(&secret, world.now()),
         });
         let added = self.post("/me/authenticator-apps", body).await;
-        added.expect(201);
-        secret
+        (secret, added)
     }
 
     /// Adds a passkey of a browser.

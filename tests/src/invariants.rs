@@ -633,9 +633,12 @@ pub fn plain(value: &AttributeValue) -> Value {
         AttributeValue::B(b) => json!(format!("{:?}", b.as_ref())),
         AttributeValue::Ss(list) => json!(list),
         AttributeValue::L(list) => list.iter().map(plain).collect(),
+        // In the order of names, so that two images of an item can be compared as text.
         AttributeValue::M(map) => Value::Object(
             map.iter()
                 .map(|(k, v)| (k.clone(), plain(v)))
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
                 .collect::<Map<_, _>>(),
         ),
         _ => Value::Null,

@@ -9,7 +9,7 @@ use vestibule_domain::rules::second_factor as rules;
 use vestibule_domain::values::text::FactorName;
 use vestibule_http::enrollment::{self, EnrollmentResponse};
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
-use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::openapi::{FieldProblems, IdempotencyParams, PortalParams, SignedInProblems};
 use vestibule_http::second_factor::Confirmation;
 use vestibule_http::{App, FieldErrors, Problem, SignedIn};
 
@@ -44,6 +44,7 @@ pub(crate) async fn start_adding_authenticator_app(
 #[serde(deny_unknown_fields)]
 pub(crate) struct AuthenticatorAppRequest {
     /// A name by which the caller recognizes it, such as "Phone".
+    #[schema(max_length = 60)]
     name: String,
     /// The `enrollment` that was returned with the secret.
     #[schema(max_length = 512)]
@@ -59,11 +60,11 @@ pub(crate) struct AuthenticatorAppRequest {
 #[utoipa::path(
     post, path = "/{portal}/me/authenticator-apps", tag = "profile",
     operation_id = "add_authenticator_app",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = AuthenticatorAppRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = crate::change_factors::AddedFactorResponse, description = "The app", headers(("location" = String, description = "The path of the app"))),
+        (status = 201, body = crate::change_factors::AddedFactorResponse, description = "The app", headers(("location" = String, description = "The path of the second factors"))),
         (status = 403, description = "`step-up-required`"),
         (status = 409, description = "`already-added`, `too-many-factors` or `unsupported-on-portal`"),
         (status = 410, description = "`enrollment-unusable`"),

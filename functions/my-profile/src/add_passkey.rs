@@ -9,7 +9,7 @@ use vestibule_domain::rules::second_factor as rules;
 use vestibule_domain::values::text::FactorName;
 use vestibule_http::enrollment;
 use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
-use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::openapi::{FieldProblems, IdempotencyParams, PortalParams, SignedInProblems};
 use vestibule_http::second_factor::{Confirmation, PasskeyChallengeResponse, SignedChallenge};
 use vestibule_http::{App, FieldErrors, Problem, SignedIn};
 
@@ -48,6 +48,7 @@ pub(crate) async fn start_adding_passkey(
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasskeyRequest {
     /// A name by which the caller recognizes it, such as "Work laptop".
+    #[schema(max_length = 60)]
     name: String,
     /// The result of the ceremony that `POST /{portal}/me/passkeys/challenge` started.
     passkey: SignedChallenge,
@@ -60,11 +61,11 @@ pub(crate) struct PasskeyRequest {
 #[utoipa::path(
     post, path = "/{portal}/me/passkeys", tag = "profile",
     operation_id = "add_passkey",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = PasskeyRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = crate::change_factors::AddedFactorResponse, description = "The passkey", headers(("location" = String, description = "The path of the passkey"))),
+        (status = 201, body = crate::change_factors::AddedFactorResponse, description = "The passkey", headers(("location" = String, description = "The path of the second factors"))),
         (status = 403, description = "`step-up-required`"),
         (status = 409, description = "`already-added`, `too-many-factors` or `unsupported-on-portal`"),
         (status = 422, description = "`invalid-fields`, or `passkey-refused`: the browser's response was not accepted"),

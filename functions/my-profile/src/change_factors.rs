@@ -11,7 +11,8 @@ use vestibule_domain::values::text::FactorName;
 use vestibule_http::enrollment;
 use vestibule_http::idempotency::{Created, Once, Repeat, once};
 use vestibule_http::openapi::{
-    FactorParams, FieldProblems, NotFoundProblems, PortalParams, SignedInProblems,
+    FactorParams, FieldProblems, IdempotencyParams, NotFoundProblems, PortalParams,
+    SignedInProblems,
 };
 use vestibule_http::request::Id;
 use vestibule_http::second_factor::Confirmation;
@@ -27,7 +28,7 @@ pub(crate) struct AddedFactorResponse {
 /// Builds the response for a factor that was added.
 pub(crate) fn added(id: &FactorId, caller: &Caller) -> Result<Created, Problem> {
     let portal = &caller.policy.portal;
-    let location = format!("/{portal}/me/second-factors/{id}");
+    let location = format!("/{portal}/me/second-factors");
     Created::at(location, &AddedFactorResponse { id: id.to_string() })
 }
 
@@ -78,6 +79,7 @@ pub(crate) fn refused(refusal: Refusal, policy: &Policy) -> Problem {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenameFactorRequest {
     /// A name by which the caller recognizes it.
+    #[schema(max_length = 60)]
     name: String,
 }
 
@@ -175,7 +177,7 @@ pub(crate) struct RecoveryCodesResponse {
 #[utoipa::path(
     post, path = "/{portal}/me/recovery-codes", tag = "profile",
     operation_id = "create_recovery_codes",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 201, body = RecoveryCodesResponse, description = "The codes", headers(("location" = String, description = "The path of the second factors"))),

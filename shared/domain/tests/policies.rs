@@ -715,7 +715,7 @@ agent
 group
 -[[registration_type]]
 -…
--requires_signing_authority = true
+-joining_requires_approval = true # SE-08
 @1
 !registration_type: must be given at least once: [[registration_type]]
 
@@ -742,6 +742,7 @@ member
 
 agent
 -requires_signing_authority
+-joining_requires_approval
 *pin = true
 !registration_type[0].pin: needs a [pin] section
 
@@ -1109,6 +1110,7 @@ fn all_faults_of_a_file_are_reported_at_once_in_the_order_of_its_lines() {
         "agent.toml:56: registration_type[0].role: has no [roles.member] section",
         "agent.toml:57: registration_type[0].pin: needs a [pin] section",
         "agent.toml:58: registration_type[0].organization: must be given for every role but member",
+        "agent.toml:60: registration_type[0].joining_requires_approval: goes without pin: a step is pending until the PIN is entered",
         "agent.toml:70: agreement[0].registration_types: agents is no [[registration_type]]",
         "agent.toml:80: recovery.forgot_username: must name at least one means: nobody gets in without proof",
         "agent.toml:91: service[1].id: must be 1 to 40 of a-z, 0-9, _ and -",
@@ -1132,7 +1134,7 @@ fn a_fault_is_not_reported_again_where_another_section_depends_on_it() {
         (
             "[roles.user]",
             "[roles.users]",
-            "agent.toml:140: roles.users: unknown variant `users`, expected one of `principal`, `administrator`, `alternative_administrator`, `user`, `member`, `help_desk_reader`, `help_desk_agent`",
+            "agent.toml:141: roles.users: unknown variant `users`, expected one of `principal`, `administrator`, `alternative_administrator`, `user`, `member`, `help_desk_reader`, `help_desk_agent`",
         ),
         (
             "max_hours = 8",

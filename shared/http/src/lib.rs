@@ -13,6 +13,7 @@ pub mod idempotency;
 mod mail_limit;
 pub mod openapi;
 pub mod parts;
+mod passkeys;
 mod pending_steps;
 pub mod portals;
 mod privileged;

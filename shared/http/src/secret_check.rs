@@ -25,10 +25,10 @@ use vestibule_secrets::{Hasher, Purpose, Verified, totp};
 use vestibule_store::attempts::AttemptKind;
 use zeroize::Zeroizing;
 
+use crate::passkeys::{SignedChallenge, relying_party};
 use crate::rate_limit::{
     Counter, Scene, TOO_MANY_ATTEMPTS, count_all, exhausted, record_exhausted, record_subject,
 };
-use crate::second_factor::{self, SignedChallenge};
 use crate::{App, Caller, Problem};
 
 /// The hasher of an application. Everyone can hash a new password; only [`check`] compares one.
@@ -320,7 +320,7 @@ impl Comparer<'_> {
         let passkeys = account.map(|a| a.second_factors.passkeys.as_slice());
         let mut passkeys = passkeys.unwrap_or_default().iter();
         let found = passkeys.find(|p| p.credential.credential_id == id);
-        let rp = second_factor::relying_party(self.policy);
+        let rp = relying_party(self.policy);
         let ceremonies = Ceremonies {
             rp: &rp,
             keyring: self.app.keyring(),

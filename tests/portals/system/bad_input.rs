@@ -798,6 +798,16 @@ fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
     Some(body)
 }
 
+/// Operations whose valid body needs an authenticator and works once. `second_factor.rs` tries invalid ones.
+const USED_ONCE: [&str; 6] = [
+    "PATCH /{portal}/me/second-factors/{id}",
+    "POST /{portal}/me/authenticator-apps",
+    "POST /{portal}/me/passkeys",
+    "POST /{portal}/sessions/passkey",
+    "PUT /{portal}/sessions/current/password-confirmation",
+    "PUT /{portal}/sessions/current/second-factor",
+];
+
 #[tokio::test]
 async fn every_field_of_every_body_is_validated_and_named_in_problems() {
     let world = world_in_campaigns().await;
@@ -810,6 +820,7 @@ async fn every_field_of_every_body_is_validated_and_named_in_problems() {
             operation["requestBody"]["content"]["application/json"].is_object()
         })
         .map(|(method, path, _)| format!("{method} {path}"))
+        .filter(|route| !USED_ONCE.contains(&route.as_str()))
         .collect();
     let tried: BTreeSet<_> = endpoints
         .iter()

@@ -209,6 +209,8 @@ fn operations_that_require_a_session_declare_it() {
         "send_username_reminder",
         "complete_password_reset",
         "sign_in",
+        "sign_in_with_passkey",
+        "start_passkey_sign_in",
     ];
     for (method, path, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
@@ -225,7 +227,7 @@ fn operations_that_require_a_session_declare_it() {
         assert_eq!(names, expected, "{method} {path}");
         assert_eq!(
             operation["responses"].get("401").is_some(),
-            !is_open || id == "sign_in",
+            !is_open || ["sign_in", "sign_in_with_passkey"].contains(&id),
             "{method} {path}"
         );
     }

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::values::record_kind::RecordKind;
+use vestibule_tests::authenticator::Browser;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
@@ -154,11 +155,19 @@ async fn creations(world: &World) -> Vec<Creation> {
 
 /// Operations that create something and need no key: a repetition gives the first response, or each request is
 /// meant to create another session.
-const WITHOUT_KEY: [&str; 4] = [
+const WITHOUT_KEY: [&str; 5] = [
     "register",
     "accept_invitation",
     "register_additional_organization",
     "sign_in",
+    "sign_in_with_passkey",
+];
+
+/// Operations that need an authenticator; `second_factor.rs` repeats them.
+const WITH_AUTHENTICATOR: [&str; 3] = [
+    "add_authenticator_app",
+    "add_passkey",
+    "create_recovery_codes",
 ];
 
 #[tokio::test]
@@ -167,6 +176,7 @@ async fn ap_01_every_operation_that_creates_something_accepts_a_key() {
     let mut expected: BTreeSet<String> = WITHOUT_KEY.map(String::from).into();
     let creations = creations(&world).await;
     expected.extend(creations.iter().map(|c| c.operation.to_owned()));
+    expected.extend(WITH_AUTHENTICATOR.map(String::from));
     let mut found = BTreeSet::new();
     for (_, _, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
@@ -483,6 +493,27 @@ async fn every_201_has_a_location_that_the_creator_can_get() {
     });
     let response = helen.post("/me/organizations", additional).await;
     check("register_additional_organization", &helen, response).await;
+
+    let mut browser = Browser::on("https://groups.harborlight.example", true);
+    check(
+        "add_authenticator_app",
+        &ruth,
+        ruth.enrolls_app(&world, "Phone").await.1,
+    )
+    .await;
+    check(
+        "add_passkey",
+        &ruth,
+        ruth.adds_passkey(&mut browser, "Laptop").await,
+    )
+    .await;
+    let codes = ruth.send(Method::POST, "/me/recovery-codes", None).await;
+    check("create_recovery_codes", &ruth, codes).await;
+    let visitor = world.on("group");
+    let body = visitor.signs_challenge(&mut browser).await;
+    let begun = visitor.post("/sessions/passkey", body).await;
+    let ruth = visitor.with_token(begun.text_at("/token"));
+    check("sign_in_with_passkey", &ruth, begun).await;
 
     let document: Value = serde_json::from_str(&vestibule_local::openapi::openapi()).unwrap();
     let mut described = BTreeSet::new();

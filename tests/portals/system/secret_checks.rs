@@ -14,7 +14,7 @@ use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{
     PASSWORD, agent, dental, hint, member, provider, security_answers, with,
 };
-use vestibule_tests::{World, another, code_in, link_token, options, pin_in, portals_with};
+use vestibule_tests::{Item, World, another, code_in, link_token, options, pin_in, portals_with};
 
 /// A request that contains a guess.
 #[derive(Debug, Clone)]
@@ -292,7 +292,7 @@ async fn factor_guesses(world: &World, what: &str) -> Guessing {
     let (wrong, right) = match what {
         "second factor: code" => (json!({ "code": another(&code) }), json!({ "code": code })),
         _ => (
-            json!({ "recovery_code": "0000-0000-0000" }),
+            json!({ "recovery_code": "0000-0000-0000-0000" }),
             json!({ "recovery_code": codes[0] }),
         ),
     };
@@ -700,7 +700,9 @@ async fn se_04_every_counter_is_deleted_some_time() {
         .filter(|i| i["sk"].as_s().is_ok_and(|sk| sk == "G"))
         .collect();
     assert!(counters.len() >= 5, "{}", counters.len());
-    for counter in counters {
+    // The attempts at a plan record count for its whole life (SE-09); there are no more of them than records.
+    let lasts = |i: &&Item| i["pk"].as_s().is_ok_and(|pk| pk.starts_with("G#record#"));
+    for counter in counters.into_iter().filter(|c| !lasts(c)) {
         assert!(counter.contains_key("expires"), "{counter:?}");
     }
 }

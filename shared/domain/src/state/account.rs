@@ -306,6 +306,12 @@ impl Account {
         self.end_sessions();
     }
 
+    /// Returns whether the account has a second factor that the portal asks for.
+    pub fn has_second_factor(&self, policy: &Policy) -> bool {
+        let section = policy.second_factor.as_ref();
+        section.is_some_and(|s| !self.second_factors.methods(s).is_empty())
+    }
+
     /// Ends all sessions at their next request (UX-04).
     pub fn end_sessions(&mut self) {
         self.session_epoch += 1;

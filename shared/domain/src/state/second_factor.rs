@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use crate::policy::{FactorMethod, Policy, SecondFactorPolicy};
-use crate::state::account::Account;
+use crate::policy::{FactorMethod, SecondFactorPolicy};
 use crate::state::record::Mac;
 use crate::values::ids::FactorId;
 use crate::values::passkey::StoredPasskey;
@@ -152,13 +151,5 @@ impl SecondFactors {
         for passkey in &mut self.passkeys {
             passkey.signs_in_alone = false;
         }
-    }
-}
-
-impl Account {
-    /// Returns whether the account has a second factor that the portal asks for.
-    pub fn has_second_factor(&self, policy: &Policy) -> bool {
-        let section = policy.second_factor.as_ref();
-        section.is_some_and(|s| !self.second_factors.methods(s).is_empty())
     }
 }

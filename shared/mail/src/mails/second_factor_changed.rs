@@ -10,24 +10,30 @@ use crate::words::{day, help};
 pub(super) fn content(event: &FactorEvent, on: Date, policy: &Policy) -> Content {
     let (portal, on) = (&policy.title, day(on));
     let kind = |method: &FactorMethod| match method {
-        FactorMethod::Passkey => "passkey",
-        FactorMethod::AuthenticatorApp => "authenticator app",
+        FactorMethod::Passkey => ("A", "passkey"),
+        FactorMethod::AuthenticatorApp => ("An", "authenticator app"),
     };
     let (subject, what, preview) = match event {
         FactorEvent::Added { method, name } => {
-            let kind = kind(method);
+            let (article, kind) = kind(method);
             (
-                format!("A {kind} was added to your account on {portal}"),
+                format!("{article} {kind} was added to your account on {portal}"),
                 format!("The {kind} \"{name}\" was added to your account on {portal} on {on}."),
-                format!("a {kind} was added to your account on {portal}"),
+                format!(
+                    "{} {kind} was added to your account on {portal}",
+                    article.to_lowercase()
+                ),
             )
         }
         FactorEvent::Removed { method, name } => {
-            let kind = kind(method);
+            let (article, kind) = kind(method);
             (
-                format!("A {kind} was removed from your account on {portal}"),
+                format!("{article} {kind} was removed from your account on {portal}"),
                 format!("The {kind} \"{name}\" was removed from your account on {portal} on {on}."),
-                format!("a {kind} was removed from your account on {portal}"),
+                format!(
+                    "{} {kind} was removed from your account on {portal}",
+                    article.to_lowercase()
+                ),
             )
         }
         FactorEvent::RecoveryCodesCreated => (
