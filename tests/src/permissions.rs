@@ -167,14 +167,6 @@ impl Intercept for Permissions {
                 eprintln!("{message}");
                 return Err(message.into());
             }
-            {
-                use std::io::Write as _;
-                let line = format!("{function} {} {} {} {:?}\n", required_action.action, required_action.resource.split('/').next().unwrap(), required_action.partition.as_deref().map_or("-", |p| p.split('#').next().unwrap()), required_action.return_values);
-                static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-                if SEEN.lock().unwrap().insert(line.clone()) {
-                    std::fs::OpenOptions::new().append(true).create(true).open("/tmp/w4-all.txt").unwrap().write_all(line.as_bytes()).unwrap();
-                }
-            }
             let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             noted.insert((function, required_action));
         }
