@@ -188,9 +188,8 @@ fn complete_step(
     }
     membership.pending_step = PendingStep::Open;
     update(&mut after);
-    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
-        .on(account.id.as_str())
-        .for_organization(organization);
+    let audit =
+        AuditEvent::by_owner(origin, &account.id, action, rng).for_organization(organization);
     Ok((
         after.clone(),
         Decision::recording(audit).update(account, after),
@@ -235,14 +234,8 @@ pub fn reissue_pin(
     .ok_or(Refusal::NothingPending)?;
     let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
     membership.pending_step = PendingStep::Pin { issue };
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::ReissuePin,
-        context.rng,
-    )
-    .on(account.id.as_str())
-    .for_organization(organization.map(|(id, _)| id));
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::ReissuePin, context.rng)
+        .for_organization(organization.map(|(id, _)| id));
     let notice = arrives_by.map(|arrives_by| {
         mail(
             account,

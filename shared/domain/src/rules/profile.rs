@@ -64,7 +64,8 @@ pub fn edit(
     if after == *account {
         return None;
     }
-    let audit = own_event(account, organization, Action::EditProfile, origin, rng);
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::EditProfile, rng)
+        .for_organization(organization);
     let recovery_changed =
         after.hint != account.hint || after.security_answers != account.security_answers;
     let notice =
@@ -123,13 +124,10 @@ pub fn request_email_change(
                 rng,
             )
         });
-    Decision::recording(own_event(
-        account,
-        organization,
-        Action::RequestEmailChange,
-        origin,
-        rng,
-    ))
+    Decision::recording(
+        AuditEvent::by_owner(origin, &account.id, Action::RequestEmailChange, rng)
+            .for_organization(organization),
+    )
     .update(account, after)
     .send([Some(confirm), notice].into_iter().flatten())
 }
@@ -151,7 +149,7 @@ pub fn confirm_email(account: &Account, token: &Token, context: Context<'_>) -> 
     after.pending_email = None;
     // Invalidate a reset link that was sent to the old address.
     after.reset = None;
-    let audit = own_event(account, None, Action::ChangeEmail, origin, rng);
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::ChangeEmail, rng);
     let notice = (after.email.key() != account.email.key())
         .then(|| mail(account, origin.at, MailText::EmailChanged, rng));
     Some(
@@ -172,13 +170,8 @@ pub fn cancel_email_change(
     account.pending_email.as_ref()?;
     let mut after = account.clone();
     after.pending_email = None;
-    let audit = own_event(
-        account,
-        organization,
-        Action::CancelEmailChange,
-        origin,
-        rng,
-    );
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::CancelEmailChange, rng)
+        .for_organization(organization);
     let decision = Decision::recording(audit).update(account, after.clone());
     Some((after, decision))
 }
@@ -201,7 +194,7 @@ pub fn disown_email_change(
     }
     let mut after = account.clone();
     after.end_other_access();
-    let audit = own_event(account, None, Action::CancelEmailChange, origin, rng);
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::CancelEmailChange, rng);
     Some(Decision::recording(audit).update(account, after))
 }
 
@@ -253,25 +246,10 @@ pub fn send_feedback(
         },
     });
     Some(
-        Decision::recording(own_event(
-            account,
-            organization,
-            Action::SendFeedback,
-            origin,
-            rng,
-        ))
+        Decision::recording(
+            AuditEvent::by_owner(origin, &account.id, Action::SendFeedback, rng)
+                .for_organization(organization),
+        )
         .send([feedback]),
     )
-}
-
-fn own_event(
-    account: &Account,
-    organization: Option<&OrganizationId>,
-    action: Action,
-    origin: &Origin,
-    rng: &mut (impl Rng + ?Sized),
-) -> AuditEvent {
-    AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
-        .on(account.id.as_str())
-        .for_organization(organization)
 }

@@ -234,13 +234,7 @@ pub fn reset_password(
     } = context;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::ResetPassword,
-        rng,
-    )
-    .on(account.id.as_str());
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::ResetPassword, rng);
     Decision::recording(audit)
         .update(account, after)
         .change(Change::ForgetAttempts(attempts))

@@ -14,7 +14,7 @@ use crate::rules::activate::{self, NewPin};
 use crate::rules::context::Context;
 use crate::rules::follow_up::notices_to_managers;
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
-use crate::state::audit::{Action, Actor, AuditEvent};
+use crate::state::audit::{Action, AuditEvent};
 use crate::state::follow_up::Manager;
 use crate::state::membership::{Issue, LetterStatus, Membership, PendingStep};
 use crate::state::organization::{Organization, next_due_on};
@@ -356,14 +356,8 @@ pub fn register(
     )?;
     let organization = admission.membership.organization.clone();
     let account = applicant.into_account(admission.membership, policy, now);
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::Register,
-        context.rng,
-    )
-    .on(account.id.as_str())
-    .for_organization(organization.as_ref());
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::Register, context.rng)
+        .for_organization(organization.as_ref());
     let mut messages = vec![mail(
         &account,
         now,
@@ -472,13 +466,12 @@ pub fn register_additional_organization(
         context.reborrow(),
     )?;
     let membership = admission.membership;
-    let audit = AuditEvent::done(
+    let audit = AuditEvent::by_owner(
         origin,
-        Actor::Account(account.id.clone()),
+        &account.id,
         Action::RegisterAdditionalOrganization,
         context.rng,
     )
-    .on(account.id.as_str())
     .for_organization(membership.organization.as_ref());
     let mut messages = Vec::new();
     if let Some(organization) = admission.name {

@@ -9,7 +9,7 @@ use crate::policy::{FactorMethod, Policy};
 use crate::rules::context::Context;
 use crate::rules::next_step::requires_second_factor;
 use crate::state::account::Account;
-use crate::state::audit::{Action, Actor, AuditEvent};
+use crate::state::audit::{Action, AuditEvent};
 use crate::state::record::Mac;
 use crate::state::second_factor::{
     AuthenticatorApp, FactorInfo, MAX_APPS, MAX_PASSKEYS, Passkey, Proof, UsedChallenge,
@@ -155,7 +155,8 @@ pub fn give(
     }
     let mut renewed = session.clone();
     renewed.proofs.insert(proof, now);
-    let event = event(account, session, Action::EnterSecondFactor, (origin, rng));
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::EnterSecondFactor, rng)
+        .for_organization(session.organization.as_ref());
     let left = after.second_factors.recovery_codes.len();
     let notice = (proof == Proof::RecoveryCode).then(|| {
         let text = MailText::SecondFactorChanged {
@@ -163,7 +164,7 @@ pub fn give(
         };
         mail(account, now, text, rng)
     });
-    let decision = Decision::recording(event)
+    let decision = Decision::recording(audit)
         .update(account, after.clone())
         .change(Change::RenewSession(renewed.clone()))
         .change(Change::ForgetAttempts(attempts))
@@ -201,8 +202,9 @@ pub fn confirm_password(
     let Context { origin, rng, .. } = context;
     let mut renewed = session.clone();
     renewed.proofs.insert(Proof::Password, origin.at);
-    let event = event(account, session, Action::ConfirmPassword, (origin, rng));
-    let decision = Decision::recording(event)
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::ConfirmPassword, rng)
+        .for_organization(session.organization.as_ref());
+    let decision = Decision::recording(audit)
         .change(Change::RenewSession(renewed.clone()))
         .change(Change::ForgetAttempts(attempts));
     (renewed, decision)
@@ -305,8 +307,9 @@ pub fn add(
     let text = MailText::SecondFactorChanged {
         event: FactorEvent::Added { method, name },
     };
-    let event = event(account, session, Action::AddSecondFactor, (origin, rng));
-    let decision = Decision::recording(event)
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::AddSecondFactor, rng)
+        .for_organization(session.organization.as_ref());
+    let decision = Decision::recording(audit)
         .update(account, after)
         .change(Change::RenewSession(renewed))
         .send([mail(account, now, text, rng)]);
@@ -327,8 +330,9 @@ pub fn rename(
     let mut after = account.clone();
     let factor = after.second_factors.find_mut(id);
     factor.ok_or(Refusal::Unknown)?.name = name;
-    let event = event(account, session, Action::RenameSecondFactor, (origin, rng));
-    let decision = Decision::recording(event).update(account, after.clone());
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::RenameSecondFactor, rng)
+        .for_organization(session.organization.as_ref());
+    let decision = Decision::recording(audit).update(account, after.clone());
     Ok((after, decision))
 }
 
@@ -370,8 +374,9 @@ pub fn remove(
             name: removed.to_string(),
         },
     };
-    let event = event(account, session, Action::RemoveSecondFactor, (origin, rng));
-    Ok(Decision::recording(event)
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::RemoveSecondFactor, rng)
+        .for_organization(session.organization.as_ref());
+    Ok(Decision::recording(audit)
         .update(account, after)
         .send([mail(account, origin.at, text, rng)]))
 }
@@ -399,23 +404,9 @@ pub fn replace_recovery_codes(
     let text = MailText::SecondFactorChanged {
         event: FactorEvent::RecoveryCodesCreated,
     };
-    let event = event(account, session, Action::CreateRecoveryCodes, (origin, rng));
-    Ok(Decision::recording(event)
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::CreateRecoveryCodes, rng)
+        .for_organization(session.organization.as_ref());
+    Ok(Decision::recording(audit)
         .update(account, after)
         .send([mail(account, origin.at, text, rng)]))
-}
-
-/// Creates the audit event of something that the session's user does to their own account.
-fn event(
-    account: &Account,
-    session: &Session,
-    action: Action,
-    (origin, rng): (
-        &crate::state::audit::Origin,
-        &mut (dyn rand::CryptoRng + Send + '_),
-    ),
-) -> AuditEvent {
-    AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
-        .on(account.id.as_str())
-        .for_organization(session.organization.as_ref())
 }

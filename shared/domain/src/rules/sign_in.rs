@@ -9,7 +9,7 @@ use crate::rules::context::Context;
 use crate::rules::device::{self, Arrival};
 use crate::rules::second_factor::{self, Given, PasskeyUse};
 use crate::state::account::{Account, PasswordHash, Status};
-use crate::state::audit::{Action, Actor, AuditEvent};
+use crate::state::audit::{Action, AuditEvent};
 use crate::state::second_factor::Proof;
 use crate::state::session::{Session, Token, TokenKind};
 use crate::values::ids::OrganizationId;
@@ -75,7 +75,6 @@ pub fn sign_in(
         return Err(Refusal::Failed);
     }
     let device = arrival.device.digest(&account.id);
-    let mut used = account.clone();
     let proof = match &credentials {
         Credentials::Password { .. } => Proof::Password,
         Credentials::Passkey(passkey) => {
@@ -84,12 +83,12 @@ pub fn sign_in(
             if !signs_in || !passkey.user_verified || !policy.has_method(FactorMethod::Passkey) {
                 return Err(Refusal::Failed);
             }
-            second_factor::use_up(&mut used, &Given::Passkey(passkey.clone()), now)
-                .map_err(|_| Refusal::Failed)?
+            Proof::Passkey
         }
     };
-    let is_trusted = account.second_factors.trusts(&device, now);
-    let trusted = (is_trusted && account.has_second_factor(policy)).then_some(Proof::TrustedDevice);
+    let has_factor = account.has_second_factor(policy);
+    let is_trusted = has_factor && account.second_factors.trusts(&device, now);
+    let trusted = is_trusted.then_some(Proof::TrustedDevice);
     let proofs = [Some(proof), trusted].into_iter().flatten();
     let mut active = account.running_memberships(today);
     let membership = active.next().filter(|_| active.next().is_none());
@@ -105,16 +104,10 @@ pub fn sign_in(
         expires_at: policy.session_expires_at(now),
         source: origin.source.clone(),
         proofs: proofs.map(|proof| (proof, now)).collect(),
-        device: account.has_second_factor(policy).then(|| device.clone()),
+        device: has_factor.then(|| device.clone()),
     };
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::SignIn,
-        rng,
-    )
-    .on(account.id.as_str())
-    .for_organization(session.organization.as_ref());
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::SignIn, rng)
+        .for_organization(session.organization.as_ref());
     // The first device of an account needs no notice: its owner has just registered (UX-06).
     let is_new = !account.devices.is_empty() && !account.devices.contains_key(&device);
     let warning = is_new.then(|| {
@@ -137,7 +130,10 @@ pub fn sign_in(
                 device,
             })
             .change(Change::ForgetAttempts(attempts)),
-        Credentials::Passkey(_) => {
+        Credentials::Passkey(passkey) => {
+            let mut used = account.clone();
+            second_factor::use_up(&mut used, &Given::Passkey(passkey), now)
+                .map_err(|_| Refusal::Failed)?;
             used.last_sign_in_at = Some(now);
             used.last_sign_in_from.clone_from(&origin.source);
             for forgotten in &forgotten_devices {
@@ -176,28 +172,16 @@ pub fn choose_organization(
         last_seen_at: origin.at,
         ..session.clone()
     };
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::ChooseOrganization,
-        rng,
-    )
-    .on(account.id.as_str())
-    .for_organization(Some(organization));
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::ChooseOrganization, rng)
+        .for_organization(Some(organization));
     let decision = Decision::recording(audit).change(Change::RenewSession(session.clone()));
     Some((session, decision))
 }
 
 pub fn sign_out(session: &Session, context: Context<'_>) -> Decision {
     let Context { origin, rng, .. } = context;
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(session.account.clone()),
-        Action::SignOut,
-        rng,
-    )
-    .on(session.account.as_str())
-    .for_organization(session.organization.as_ref());
+    let audit = AuditEvent::by_owner(origin, &session.account, Action::SignOut, rng)
+        .for_organization(session.organization.as_ref());
     Decision::recording(audit).change(Change::EndSession(session.clone()))
 }
 
@@ -228,14 +212,8 @@ pub fn change_password(
         epoch: after.session_epoch,
         ..session.clone()
     };
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::ChangePassword,
-        rng,
-    )
-    .on(account.id.as_str())
-    .for_organization(session.organization.as_ref());
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::ChangePassword, rng)
+        .for_organization(session.organization.as_ref());
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .change(Change::RenewSession(session.clone()))

@@ -257,6 +257,16 @@ impl AuditEvent {
         }
     }
 
+    /// Creates an event for something that the owner of an account did to it.
+    pub fn by_owner(
+        origin: &Origin,
+        account: &AccountId,
+        action: Action,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Self {
+        Self::done(origin, Actor::Account(account.clone()), action, rng).on(account.as_str())
+    }
+
     /// Creates an event for something that was refused.
     pub fn refused(
         origin: &Origin,

@@ -125,12 +125,6 @@ impl SecondFactors {
             .collect()
     }
 
-    /// Returns all factors.
-    pub fn all(&self) -> impl Iterator<Item = &FactorInfo> {
-        let passkeys = self.passkeys.iter().map(|p| &p.info);
-        passkeys.chain(self.apps.iter().map(|a| &a.info))
-    }
-
     /// Returns a factor to change it.
     pub fn find_mut(&mut self, id: &FactorId) -> Option<&mut FactorInfo> {
         let passkeys = self.passkeys.iter_mut().map(|p| &mut p.info);
