@@ -148,8 +148,7 @@ async fn check(
     };
     let compare = async |comparer: Comparer<'_>| {
         let found = account.get().and_then(Option::as_ref);
-        let binding = CeremonyPurpose::SignIn.binding(policy);
-        let used = comparer.passkey(found, signed, &binding);
+        let used = comparer.passkey(found, signed, CeremonyPurpose::SignIn);
         Ok(used.ok_or(Refusal::Failed.into_str()))
     };
     let checked = secret_check::check(app, &counters, (policy, origin), load, compare).await?;

@@ -16,9 +16,8 @@ use vestibule_secrets::passkey::{Ceremonies, PasskeyRefusal, PasskeyUser};
 use vestibule_secrets::recovery_code::RecoveryCode;
 use vestibule_secrets::totp::{self, AppSecret};
 
-use crate::second_factor::{
-    CeremonyPurpose, PasskeyChallengeResponse, SignedChallenge, relying_party,
-};
+use crate::passkeys::{self, CeremonyPurpose, SignedChallenge};
+use crate::second_factor::PasskeyChallengeResponse;
 use crate::{App, Caller, Problem};
 
 /// How long an app can be set up after its secret was displayed.
@@ -26,6 +25,11 @@ const ENROLLMENT: SignedDuration = SignedDuration::from_mins(15);
 
 /// The maximum length of a sealed enrollment, in characters.
 const MAX_ENROLLMENT_LENGTH: usize = 512;
+
+fn ceremonies<'a>(app: &'a App, caller: &Caller) -> Ceremonies<'a> {
+    let at = (&*caller.policy, caller.origin.at);
+    passkeys::ceremonies(app, CeremonyPurpose::Enrollment(caller), at)
+}
 
 /// Starts adding a passkey.
 pub fn start_passkey(
@@ -41,13 +45,8 @@ pub fn start_passkey(
     };
     let passkeys = account.second_factors.passkeys.iter();
     let exclude: Vec<_> = passkeys.map(|p| p.credential.clone()).collect();
-    let ceremonies = Ceremonies {
-        rp: &relying_party(&caller.policy),
-        keyring: app.keyring(),
-        binding: &CeremonyPurpose::Enrollment(caller).binding(&caller.policy),
-        now: caller.origin.at,
-    };
-    ceremonies.start_registration(user, &exclude, rng).into()
+    let started = ceremonies(app, caller).start_registration(user, &exclude, rng);
+    started.into()
 }
 
 /// Verifies the browser's response to [`start_passkey`].
@@ -60,13 +59,7 @@ pub fn finish_passkey(
     signed: &SignedChallenge,
 ) -> Result<NewFactor, Problem> {
     signed.validate()?;
-    let ceremonies = Ceremonies {
-        rp: &relying_party(&caller.policy),
-        keyring: app.keyring(),
-        binding: &CeremonyPurpose::Enrollment(caller).binding(&caller.policy),
-        now: caller.origin.at,
-    };
-    let (credential, user_verified) = ceremonies
+    let (credential, user_verified) = ceremonies(app, caller)
         .finish_registration(&signed.ceremony, &signed.credential)
         .map_err(passkey_refused)?;
     Ok(NewFactor::Passkey {

@@ -1,4 +1,4 @@
-//! What the operations on second factors share: the relying party, the request that gives a factor, and the
+//! What the operations on second factors share: the request that gives a factor, and the
 //! confirmation of sensitive actions (MF-01 to MF-07).
 
 use std::future;
@@ -13,39 +13,17 @@ use vestibule_domain::rules::second_factor::Given;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::Sensitive;
-use vestibule_secrets::passkey::{Ceremonies, Started};
+use vestibule_secrets::passkey::Started;
 use vestibule_secrets::recovery_code::RecoveryCode;
 
-pub use crate::passkeys::{SignedChallenge, relying_party};
+use crate::passkeys::ceremonies;
+pub use crate::passkeys::{CeremonyPurpose, SignedChallenge};
 use crate::rate_limit::{Counter, SECOND_FACTOR_MINUTES};
 use crate::secret_check::{self, Checked, Comparer, Described, Proven};
 use crate::{App, Caller, Problem};
 
 /// The maximum length of an entered code, in characters.
 const MAX_CODE_LENGTH: usize = 40;
-
-/// The purpose of a ceremony. A ceremony for one is of no use for another (MF-05).
-#[derive(Debug, Clone, Copy)]
-pub enum CeremonyPurpose<'a> {
-    /// Signing in with a discoverable passkey.
-    SignIn,
-    /// Giving the second factor in a session.
-    SecondFactor(&'a Caller),
-    /// Adding a passkey or app in a session.
-    Enrollment(&'a Caller),
-}
-
-impl CeremonyPurpose<'_> {
-    /// Returns the text to which a ceremony is bound: portal, purpose and session.
-    pub fn binding(self, policy: &Policy) -> String {
-        let portal = &policy.portal;
-        match self {
-            Self::SignIn => format!("{portal}/sign-in"),
-            Self::SecondFactor(caller) => format!("{portal}/second-factor/{}", caller.session.id),
-            Self::Enrollment(caller) => format!("{portal}/enrollment/{}", caller.session.id),
-        }
-    }
-}
 
 /// The beginning of a ceremony with a passkey.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,13 +54,8 @@ pub fn challenge(
     let passkeys = account.map(|a| a.second_factors.passkeys.as_slice());
     let passkeys = passkeys.unwrap_or_default().iter();
     let allow: Vec<_> = passkeys.map(|p| p.credential.clone()).collect();
-    let ceremonies = Ceremonies {
-        rp: &relying_party(policy),
-        keyring: app.keyring(),
-        binding: &purpose.binding(policy),
-        now,
-    };
-    ceremonies.start_authentication(&allow, rng).into()
+    let started = ceremonies(app, purpose, (policy, now)).start_authentication(&allow, rng);
+    started.into()
 }
 
 /// A second factor, exactly one.
@@ -158,8 +131,8 @@ pub async fn check(
             }
             Entered::RecoveryCode(code) => comparer.recovery_code(account, code),
             Entered::Passkey(signed) if has(FactorMethod::Passkey) => {
-                let binding = CeremonyPurpose::SecondFactor(caller).binding(policy);
-                let used = comparer.passkey(Some(account), signed, &binding);
+                let purpose = CeremonyPurpose::SecondFactor(caller);
+                let used = comparer.passkey(Some(account), signed, purpose);
                 used.map(Given::Passkey)
             }
             Entered::Code(_) | Entered::Passkey(_) => None,
@@ -204,7 +177,7 @@ impl Caller {
     }
 
     /// Requires a recent confirmation for a sensitive action (MF-01, MF-07): the second factor or, for an
-    /// account without one, the password if `or_password` is set.
+    /// account without one, what `confirmation` says.
     ///
     /// # Errors
     /// The problem `step-up-required`.

@@ -19,13 +19,13 @@ use vestibule_domain::state::record::{self, PlanRecord, RecordKey, Verification}
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_domain::{Change, Decision};
-use vestibule_secrets::passkey::{self, Ceremonies};
+use vestibule_secrets::passkey;
 use vestibule_secrets::recovery_code::RecoveryCode;
 use vestibule_secrets::{Hasher, Purpose, Verified, totp};
 use vestibule_store::attempts::AttemptKind;
 use zeroize::Zeroizing;
 
-use crate::passkeys::{SignedChallenge, relying_party};
+use crate::passkeys::{CeremonyPurpose, SignedChallenge, ceremonies};
 use crate::rate_limit::{
     Counter, Scene, TOO_MANY_ATTEMPTS, count_all, exhausted, record_exhausted, record_subject,
 };
@@ -314,19 +314,13 @@ impl Comparer<'_> {
         &self,
         account: Option<&Account>,
         signed: &SignedChallenge,
-        binding: &str,
+        purpose: CeremonyPurpose<'_>,
     ) -> Option<PasskeyUse> {
         let (id, _) = passkey::credential_of(&signed.credential)?;
         let passkeys = account.map(|a| a.second_factors.passkeys.as_slice());
         let mut passkeys = passkeys.unwrap_or_default().iter();
         let found = passkeys.find(|p| p.credential.credential_id == id);
-        let rp = relying_party(self.policy);
-        let ceremonies = Ceremonies {
-            rp: &rp,
-            keyring: self.app.keyring(),
-            binding,
-            now: self.at,
-        };
+        let ceremonies = ceremonies(self.app, purpose, (self.policy, self.at));
         let stored = found.map(|p| &p.credential);
         let verified =
             ceremonies.finish_authentication(&signed.ceremony, &signed.credential, stored);

@@ -161,9 +161,9 @@ impl Site {
 
     fn ceremonies(&self) -> Ceremonies<'_> {
         Ceremonies {
-            rp: &self.rp,
+            rp: self.rp.clone(),
             keyring: &self.keyring,
-            binding: &self.binding,
+            binding: self.binding.clone(),
             now: self.now,
         }
     }

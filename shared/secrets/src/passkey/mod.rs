@@ -199,12 +199,12 @@ fn id_hash(credential_id: &[u8]) -> [u8; ID_HASH_BYTES] {
 }
 
 /// The place and time of a ceremony. Both requests of a ceremony must have the same `rp` and `binding`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ceremonies<'a> {
-    pub rp: &'a RelyingParty,
+    pub rp: RelyingParty,
     pub keyring: &'a Keyring,
     /// What the ceremony is for, such as portal, purpose and session.
-    pub binding: &'a str,
+    pub binding: String,
     pub now: Timestamp,
 }
 
@@ -407,7 +407,7 @@ impl Ceremonies<'_> {
     /// Returns the context that a ceremony is sealed for.
     fn place(&self, kind: Kind) -> String {
         // Lengths separate the parts, so that no other parts give the same context.
-        let (rp_id, binding) = (&self.rp.id, self.binding);
+        let (rp_id, binding) = (&self.rp.id, &self.binding);
         format!(
             "{}/{}/{rp_id}/{binding}",
             kind.client_data_type(),
