@@ -5,15 +5,13 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::FactorMethod;
-use vestibule_domain::rules::second_factor as rules;
-use vestibule_domain::values::text::FactorName;
 use vestibule_http::enrollment::{self, EnrollmentResponse};
-use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
+use vestibule_http::idempotency::{Created, RepeatableBody};
 use vestibule_http::openapi::{FieldProblems, IdempotencyParams, PortalParams, SignedInProblems};
 use vestibule_http::second_factor::Confirmation;
-use vestibule_http::{App, FieldErrors, Problem, SignedIn};
+use vestibule_http::{App, Problem, SignedIn};
 
-use crate::change_factors::{added, refused, require_method};
+use crate::change_factors::{AddedFactorResponse, add, factor_name, require_method};
 
 /// Start adding an authenticator app
 ///
@@ -64,7 +62,7 @@ pub(crate) struct AuthenticatorAppRequest {
     request_body = AuthenticatorAppRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = crate::change_factors::AddedFactorResponse, description = "The app", headers(("location" = String, description = "The path of the second factors"))),
+        (status = 201, body = AddedFactorResponse, description = "The app", headers(("location" = String, description = "The path of the second factors"))),
         (status = 403, description = "`step-up-required`"),
         (status = 409, description = "`already-added`, `too-many-factors` or `unsupported-on-portal`"),
         (status = 410, description = "`enrollment-unusable`"),
@@ -79,25 +77,8 @@ pub(crate) async fn add_authenticator_app(
 ) -> Result<Created, Problem> {
     require_method(FactorMethod::AuthenticatorApp, &caller)?;
     caller.require_confirmation(Confirmation::FactorOrPassword)?;
-    let mut fields = FieldErrors::default();
-    let name = fields.take("name", FactorName::parse(&request.name));
-    let name = fields.into_result(name)?;
+    let name = factor_name(&request.name)?;
     let (enrollment, code) = (&request.enrollment, &request.code);
     let factor = enrollment::finish_app(&app, &caller, enrollment, code)?;
-    let (app, caller) = (&app, &caller);
-    once(
-        app,
-        Once {
-            caller,
-            key: key.as_ref(),
-        },
-        |attempt| caller.latest(app, attempt),
-        |account, rng| {
-            let (session, context) = (&caller.session, caller.context(rng));
-            rules::add(account, session, name.clone(), factor.clone(), context)
-                .map_err(|refusal| refused(refusal, &caller.policy))
-        },
-        |_, id| added(id, caller),
-    )
-    .await
+    add((&app, &caller), key.as_ref(), name, factor).await
 }

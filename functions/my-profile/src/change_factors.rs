@@ -4,19 +4,22 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use vestibule_domain::Decision;
 use vestibule_domain::policy::{FactorMethod, Policy};
-use vestibule_domain::rules::second_factor::{self as rules, Refusal};
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::second_factor::{self as rules, NewFactor, Refusal};
+use vestibule_domain::state::account::Account;
 use vestibule_domain::values::ids::FactorId;
 use vestibule_domain::values::text::FactorName;
 use vestibule_http::enrollment;
-use vestibule_http::idempotency::{Created, Once, Repeat, once};
+use vestibule_http::idempotency::{Created, Once, Repeat, Repeatable, once};
 use vestibule_http::openapi::{
     FactorParams, FieldProblems, IdempotencyParams, NotFoundProblems, PortalParams,
     SignedInProblems,
 };
 use vestibule_http::request::Id;
 use vestibule_http::second_factor::Confirmation;
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
+use vestibule_http::{App, Body, Caller, Problem, SignedIn, transact};
 
 /// A factor that was added.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,11 +28,71 @@ pub(crate) struct AddedFactorResponse {
     id: String,
 }
 
-/// Builds the response for a factor that was added.
-pub(crate) fn added(id: &FactorId, caller: &Caller) -> Result<Created, Problem> {
-    let portal = &caller.policy.portal;
-    let location = format!("/{portal}/me/second-factors");
-    Created::at(location, &AddedFactorResponse { id: id.to_string() })
+/// Adds a factor to the caller's account, once for an idempotency key.
+pub(crate) async fn add(
+    (app, caller): (&App, &Caller),
+    key: Option<&Repeatable>,
+    name: FactorName,
+    factor: NewFactor,
+) -> Result<Created, Problem> {
+    change_once(
+        (app, caller),
+        key,
+        |account, context| {
+            rules::add(
+                account,
+                &caller.session,
+                name.clone(),
+                factor.clone(),
+                context,
+            )
+        },
+        |id| AddedFactorResponse { id: id.to_string() },
+    )
+    .await
+}
+
+/// Changes the second factors of the caller's account, once for an idempotency key, and responds with what was
+/// created.
+async fn change_once<T, R: Serialize>(
+    (app, caller): (&App, &Caller),
+    key: Option<&Repeatable>,
+    mut decide: impl FnMut(&Account, Context<'_>) -> Result<(T, Decision), Refusal>,
+    respond: impl Fn(&T) -> R,
+) -> Result<Created, Problem> {
+    let location = format!("/{}/me/second-factors", caller.policy.portal);
+    once(
+        app,
+        Once { caller, key },
+        |attempt| caller.latest(app, attempt),
+        |account, rng| {
+            decide(account, caller.context(rng)).map_err(|refusal| refused(refusal, &caller.policy))
+        },
+        |_, created| Created::at(location.clone(), &respond(created)),
+    )
+    .await
+}
+
+/// Changes the second factors of the caller's account.
+async fn change(
+    (app, caller): (&App, &Caller),
+    mut decide: impl FnMut(&Account, Context<'_>) -> Result<Decision, Refusal>,
+) -> Result<StatusCode, Problem> {
+    transact(
+        app,
+        |attempt| caller.latest(app, attempt),
+        |account, rng| match decide(account, caller.context(rng)) {
+            Ok(decision) => Ok(((), decision)),
+            Err(refusal) => Err(refused(refusal, &caller.policy)),
+        },
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Parses the name of a factor.
+pub(crate) fn factor_name(text: &str) -> Result<FactorName, Problem> {
+    FactorName::parse(text).map_err(|fault| Problem::invalid_field("name", &fault.to_string()))
 }
 
 /// Requires that the portal offers a kind of factor.
@@ -106,21 +169,12 @@ pub(crate) async fn rename_second_factor(
     Body(request): Body<RenameFactorRequest>,
 ) -> Result<StatusCode, Problem> {
     caller.require_confirmation(Confirmation::FactorOrPassword)?;
-    let mut fields = FieldErrors::default();
-    let name = fields.take("name", FactorName::parse(&request.name));
-    let name = fields.into_result(name)?;
+    let name = factor_name(&request.name)?;
     let id = factor_id(&id)?;
-    transact(
-        &app,
-        |attempt| caller.latest(&app, attempt),
-        |account, rng| {
-            let (session, context) = (&caller.session, caller.context(rng));
-            rules::rename(account, session, (&id, name.clone()), context)
-                .map_err(|refusal| refused(refusal, &caller.policy))
-        },
-    )
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    change((&app, &caller), |account, context| {
+        rules::rename(account, &caller.session, (&id, name.clone()), context)
+    })
+    .await
 }
 
 /// Remove a second factor
@@ -146,18 +200,10 @@ pub(crate) async fn remove_second_factor(
 ) -> Result<StatusCode, Problem> {
     caller.require_confirmation(Confirmation::FactorOrPassword)?;
     let id = factor_id(&id)?;
-    transact(
-        &app,
-        |attempt| caller.latest(&app, attempt),
-        |account, rng| {
-            let (session, context) = (&caller.session, caller.context(rng));
-            let removed = rules::remove(account, session, &id, context);
-            let decision = removed.map_err(|refusal| refused(refusal, &caller.policy))?;
-            Ok(((), decision))
-        },
-    )
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    change((&app, &caller), |account, context| {
+        rules::remove(account, &caller.session, &id, context)
+    })
+    .await
 }
 
 fn factor_id(id: &str) -> Result<FactorId, Problem> {
@@ -197,26 +243,16 @@ pub(crate) async fn create_recovery_codes(
     let mut rng = app.rng();
     let number = section.recovery_codes.get();
     let (codes, macs) = enrollment::recovery_codes(&app, &caller.account, number, &mut rng);
-    let (app, caller) = (&app, &caller);
-    once(
-        app,
-        Once {
-            caller,
-            key: key.as_ref(),
+    change_once(
+        (&app, &caller),
+        key.as_ref(),
+        |account, context| {
+            let (session, codes) = (&caller.session, macs.clone());
+            let replaced = rules::replace_recovery_codes(account, session, codes, context);
+            replaced.map(|decision| ((), decision))
         },
-        |attempt| caller.latest(app, attempt),
-        |account, rng| {
-            let (session, context) = (&caller.session, caller.context(rng));
-            let replaced = rules::replace_recovery_codes(account, session, macs.clone(), context);
-            let decision = replaced.map_err(|refusal| refused(refusal, &caller.policy))?;
-            Ok(((), decision))
-        },
-        |_, ()| {
-            let body = RecoveryCodesResponse {
-                codes: codes.iter().map(|c| c.expose().to_owned()).collect(),
-            };
-            let portal = &caller.policy.portal;
-            Created::at(format!("/{portal}/me/second-factors"), &body)
+        |()| RecoveryCodesResponse {
+            codes: codes.iter().map(|c| c.expose().to_owned()).collect(),
         },
     )
     .await

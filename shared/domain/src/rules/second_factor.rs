@@ -325,15 +325,14 @@ pub fn rename(
     session: &Session,
     (id, name): (&FactorId, FactorName),
     context: Context<'_>,
-) -> Result<(Account, Decision), Refusal> {
+) -> Result<Decision, Refusal> {
     let Context { origin, rng, .. } = context;
     let mut after = account.clone();
     let factor = after.second_factors.find_mut(id);
     factor.ok_or(Refusal::Unknown)?.name = name;
     let audit = AuditEvent::by_owner(origin, &account.id, Action::RenameSecondFactor, rng)
         .for_organization(session.organization.as_ref());
-    let decision = Decision::recording(audit).update(account, after.clone());
-    Ok((after, decision))
+    Ok(Decision::recording(audit).update(account, after))
 }
 
 /// Removes a factor and notifies the owner. With the last factor, recovery codes and the trust in devices go
