@@ -17,7 +17,7 @@ pub(crate) struct SecondFactorsResponse {
     /// Whether the caller's role requires a second factor.
     is_required: bool,
     passkeys: Vec<PasskeyResponse>,
-    authenticator_apps: Vec<AuthenticatorAppResponse>,
+    authenticator_apps: Vec<FactorResponse>,
     /// The number of unused recovery codes.
     recovery_codes_left: usize,
 }
@@ -31,13 +31,6 @@ pub(crate) struct PasskeyResponse {
     is_synchronized: bool,
     /// Whether the passkey signs in without the password.
     signs_in_alone: bool,
-}
-
-/// An authenticator app of the caller.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AuthenticatorAppResponse {
-    #[serde(flatten)]
-    factor: FactorResponse,
 }
 
 /// What all second factors have.
@@ -86,9 +79,7 @@ pub(crate) async fn list_second_factors(SignedIn(caller): SignedIn) -> Json<Seco
         is_synchronized: p.credential.backed_up,
         signs_in_alone: p.signs_in_alone,
     });
-    let apps = factors.apps.iter().map(|a| AuthenticatorAppResponse {
-        factor: FactorResponse::of(&a.info),
-    });
+    let apps = factors.apps.iter().map(|a| FactorResponse::of(&a.info));
     Json(SecondFactorsResponse {
         methods: methods.into_iter().map(|m| m.into_str()).collect(),
         is_required: requires_second_factor(account, policy, policy.today(caller.origin.at)),

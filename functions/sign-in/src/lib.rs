@@ -10,12 +10,13 @@ mod show_session;
 mod sign_in;
 mod sign_in_with_passkey;
 mod sign_out;
+mod start_session;
 
 use axum::middleware;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::rules::next_step::{NextStep, next_step};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
 use vestibule_domain::state::session::Session;
@@ -84,16 +85,14 @@ struct SessionResponse {
 impl SessionResponse {
     fn of(session: &Session, account: &Account, policy: &Policy, origin: &Origin) -> Self {
         let now = origin.at;
-        // Until the second factor is given, the response reveals nothing about the person (MF-04).
-        let is_known = !account.has_second_factor(policy) || session.has_second_factor();
-        let membership = account.membership(session.organization.as_ref());
-        let membership = membership.filter(|_| is_known);
         let next_step = next_step(account, session, policy, now);
+        // Until the second factor is given, the response reveals nothing about the person (MF-04).
+        let is_known = next_step != Some(NextStep::EnterSecondFactor);
+        let organization = session.organization.as_ref().filter(|_| is_known);
+        let membership = account.membership(organization).filter(|_| is_known);
         Self {
             user_id: is_known.then(|| session.account.to_string()),
-            organization_id: membership
-                .and_then(|m| m.organization.as_ref())
-                .map(ToString::to_string),
+            organization_id: organization.map(ToString::to_string),
             second_factors: second_factors(account, policy),
             next_step: responses::step(next_step),
             reason: responses::reason(next_step),

@@ -1,24 +1,21 @@
 //! `POST /{portal}/sessions`: signs a user in (AG-14, BA-04, BA-05).
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::device::{Arrival, Device};
+use vestibule_domain::rules::device::Device;
 use vestibule_domain::rules::password;
 use vestibule_domain::rules::sign_in::{self as rules, Credentials, Refusal};
 use vestibule_domain::state::account::{Account, PasswordHash};
-use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
-use vestibule_domain::values::ids::OrganizationId;
+use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::{Sensitive, Username};
 use vestibule_domain::{Change, Decision};
-use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::rate_limit::{Counter, Scene};
 use vestibule_http::request::RequestOrigin;
@@ -26,6 +23,10 @@ use vestibule_http::secret_check::{self, Checked, Comparer, Described};
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, credentials, transact};
 
 use crate::SessionResponse;
+use crate::start_session::{
+    TokenDelivery, arrival, decided, organization, presented_device, problem, respond,
+    too_many_attempts,
+};
 
 /// A sign-in with username and password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,23 +43,6 @@ pub(crate) struct SignInRequest {
     /// characters). Without it, every sign-in counts as one from a new device and the user is notified.
     device: Option<String>,
 }
-
-/// How a session token is delivered.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum TokenDelivery {
-    /// In a cookie that scripts cannot read and that is deleted when the browser closes.
-    #[default]
-    Cookie,
-    /// In the response body, to be sent as `Authorization: Bearer`.
-    Body,
-}
-
-/// The cookie that identifies a browser's device. It outlives the session and grants no access.
-pub(crate) const DEVICE_COOKIE: &str = "__Host-vestibule-device";
-
-/// The longest lifetime that browsers allow for a cookie (RFC 6265bis, 5.5).
-const DEVICE_COOKIE_SECONDS: u32 = 400 * 24 * 60 * 60;
 
 /// Sign in with username and password
 ///
@@ -89,25 +73,14 @@ pub(crate) async fn sign_in(
     if request.username.is_empty() || request.username.len() > 100 {
         fields.push("username", "must be 1 to 100 characters long");
     }
-    let reported = request.device.as_deref().map(Device::parse);
-    if reported == Some(None) {
-        fields.push("device", "must be the value returned by an earlier sign-in");
-    }
-    let password = fields.into_result(password)?;
+    let presented = presented_device(request.device.as_deref(), &headers);
+    let presented = fields.take("device", presented);
+    let (password, presented) = fields.into_result(password.zip(presented))?;
     let name = request.username.trim().to_lowercase();
 
-    let mut rng = app.rng();
-    let kept = || Device::parse(cookie(&headers, DEVICE_COOKIE)?);
-    let presented = reported.flatten().or_else(kept);
-    let device = match &presented {
-        Some(device) => device.clone(),
-        None => Device::random(&mut rng),
-    };
-    let user_agent = headers.get(header::USER_AGENT);
-    let arrival = Arrival {
-        device: &device,
-        user_agent: user_agent.and_then(|v| v.to_str().ok()),
-    };
+    let new_device = || Device::random(&mut app.rng());
+    let device = presented.clone().unwrap_or_else(new_device);
+    let arrival = arrival(&device, &headers);
     let (app, policy, origin) = (&app, &*policy, &origin);
     let (name, password) = (name.as_str(), &password);
     let (checked, signed_in) = transact(
@@ -118,41 +91,19 @@ pub(crate) async fn sign_in(
             let ([attempts, of_device], rehashed) = (attempts.clone(), rehashed.clone());
             let other = (of_device != attempts).then_some(Change::ForgetAttempts(of_device));
             let credentials = Credentials::Password { rehashed, attempts };
-            Ok(
-                match rules::sign_in(account, credentials, &arrival, context) {
-                    Ok(signed_in) => (
-                        Ok((signed_in.token, signed_in.session)),
-                        Some(other.into_iter().fold(signed_in.decision, Decision::change)),
-                    ),
-                    Err(refusal) => (Err(refusal), None),
-                },
-            )
+            let signed_in = rules::sign_in(account, credentials, &arrival, context);
+            let (started, decision) = decided(signed_in);
+            let clear = |decision| other.into_iter().fold(decision, Decision::change);
+            Ok((started, decision.map(clear)))
         },
     )
     .await?;
     let (account, ..) = checked;
-    match signed_in {
-        Ok((token, session)) => {
-            let response = SessionResponse::of(&session, &account, policy, origin);
-            let tokens = (token.expose(), device.expose());
-            Ok(started(response, tokens, request.token_delivery, policy))
-        }
-        Err(refusal) => {
-            equalize_reads(app, Some(&account), policy, name).await?;
-            let audit = AuditEvent::refused(
-                origin,
-                Actor::Unknown,
-                Action::SignIn,
-                refusal.into_str(),
-                &mut rng,
-            );
-            let audit = audit
-                .on(account.id.as_str())
-                .for_organization(organization(&account));
-            app.commit(Decision::recording(audit), &mut rng).await?;
-            Err(problem(refusal, policy))
-        }
+    if signed_in.is_err() {
+        equalize_reads(app, Some(&account), policy, name).await?;
     }
+    let by = (&device, request.token_delivery);
+    respond(app, (policy, origin), &account, signed_in, by).await
 }
 
 /// Checks the password. Counts the attempt, for the username and the source, and loads the account in one
@@ -219,23 +170,12 @@ async fn check(
         }
         (Checked::Exhausted(_), account) => {
             equalize_reads(app, account.as_ref(), policy, name).await?;
-            let minutes = limit.window_minutes.get();
-            let detail =
-                format!("There were too many attempts to sign in. Try again in {minutes} minutes.");
-            Err(Problem::too_many_attempts(detail, minutes, policy))
+            Err(too_many_attempts(policy))
         }
         (_, account) => {
             equalize_reads(app, account.as_ref(), policy, name).await?;
             Err(problem(Refusal::Failed, policy))
         }
-    }
-}
-
-/// Returns the organization of an account that belongs to only one.
-pub(crate) fn organization(account: &Account) -> Option<&OrganizationId> {
-    match account.memberships.as_slice() {
-        [only] => only.organization.as_ref(),
-        _ => None,
     }
 }
 
@@ -268,59 +208,4 @@ async fn equalize_reads(
         app.store.account(&policy.portal, &id).await?;
     }
     Ok(())
-}
-
-/// Converts a refusal to a problem.
-pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
-    match refusal {
-        Refusal::Failed => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "sign-in-failed",
-            "Login failed",
-            policy.messages.login_failed.as_str(),
-        ),
-        Refusal::Disabled => Problem::new(
-            StatusCode::FORBIDDEN,
-            "account-disabled",
-            "Account disabled",
-            policy.messages.account_disabled.as_str(),
-        ),
-    }
-    .with_help(policy)
-}
-
-const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
-
-pub(crate) fn started(
-    mut response: SessionResponse,
-    (token, device): (Sensitive, Sensitive),
-    token_delivery: TokenDelivery,
-    policy: &Policy,
-) -> Response {
-    let location = format!("/{}/sessions/current", policy.portal);
-    let cookies = match token_delivery {
-        TokenDelivery::Body => {
-            response.token = Some(token.expose().to_owned());
-            response.device = Some(device.expose().to_owned());
-            Vec::new()
-        }
-        // Without Max-Age the browser deletes the cookie when it closes (AG-14).
-        TokenDelivery::Cookie => vec![
-            format!("{COOKIE}={}; {COOKIE_RULES}", token.expose()),
-            format!(
-                "{DEVICE_COOKIE}={}; Max-Age={DEVICE_COOKIE_SECONDS}; {COOKIE_RULES}",
-                device.expose()
-            ),
-        ],
-    };
-    let mut response = (
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(response),
-    )
-        .into_response();
-    for cookie in cookies.iter().filter_map(|c| HeaderValue::from_str(c).ok()) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
 }

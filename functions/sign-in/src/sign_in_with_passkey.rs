@@ -1,19 +1,17 @@
 //! `POST /{portal}/sessions/passkey`: signs a user in with a passkey alone (MF-03).
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::Decision;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::device::{Arrival, Device};
+use vestibule_domain::rules::device::Device;
 use vestibule_domain::rules::second_factor::PasskeyUse;
 use vestibule_domain::rules::sign_in::{self as rules, Credentials, Refusal};
 use vestibule_domain::state::account::Account;
-use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
-use vestibule_http::caller::cookie;
+use vestibule_domain::state::audit::Action;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::rate_limit::{Counter, Scene};
 use vestibule_http::request::RequestOrigin;
@@ -22,7 +20,10 @@ use vestibule_http::secret_check::{self, Checked, Comparer, Described};
 use vestibule_http::{App, Attempt, Body, Portal, Problem, transact};
 
 use crate::SessionResponse;
-use crate::sign_in::{DEVICE_COOKIE, TokenDelivery, organization, problem, started};
+use crate::start_session::{
+    TokenDelivery, arrival, decided, organization, presented_device, problem, respond,
+    too_many_attempts,
+};
 
 /// A sign-in with a passkey.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -64,54 +65,26 @@ pub(crate) async fn sign_in_with_passkey(
     Body(request): Body<PasskeySignInRequest>,
 ) -> Result<Response, Problem> {
     request.passkey.validate()?;
-    let reported = request.device.as_deref().map(Device::parse);
-    if reported == Some(None) {
-        let detail = "must be the value returned by an earlier sign-in";
-        return Err(Problem::invalid_field("device", detail));
-    }
-    let mut rng = app.rng();
-    let kept = || Device::parse(cookie(&headers, DEVICE_COOKIE)?);
-    let presented = reported.flatten().or_else(kept);
-    let device = presented.unwrap_or_else(|| Device::random(&mut rng));
-    let user_agent = headers.get(header::USER_AGENT);
-    let arrival = Arrival {
-        device: &device,
-        user_agent: user_agent.and_then(|v| v.to_str().ok()),
-    };
+    let presented = presented_device(request.device.as_deref(), &headers)
+        .map_err(|fault| Problem::invalid_field("device", &fault.to_string()))?;
+    let device = presented.unwrap_or_else(|| Device::random(&mut app.rng()));
+    let arrival = arrival(&device, &headers);
     let (app, policy, origin) = (&app, &*policy, &origin);
     let (account, used) = check(app, &request.passkey, (policy, origin)).await?;
     let load = |attempt: Attempt| load(app, &account, attempt);
     let (account, signed_in) = transact(app, load, |account, rng| {
         let credentials = Credentials::Passkey(used.clone());
         let context = Context::new(policy, origin, rng);
-        Ok(
-            match rules::sign_in(account, credentials, &arrival, context) {
-                Ok(signed_in) => (
-                    Ok((signed_in.token, signed_in.session)),
-                    Some(signed_in.decision),
-                ),
-                Err(refusal) => (Err(refusal), None),
-            },
-        )
+        Ok(decided(rules::sign_in(
+            account,
+            credentials,
+            &arrival,
+            context,
+        )))
     })
     .await?;
-    match signed_in {
-        Ok((token, session)) => {
-            let response = SessionResponse::of(&session, &account, policy, origin);
-            let tokens = (token.expose(), device.expose());
-            Ok(started(response, tokens, request.token_delivery, policy))
-        }
-        Err(refusal) => {
-            let reason = refusal.into_str();
-            let audit =
-                AuditEvent::refused(origin, Actor::Unknown, Action::SignIn, reason, &mut rng);
-            let audit = audit
-                .on(account.id.as_str())
-                .for_organization(organization(&account));
-            app.commit(Decision::recording(audit), &mut rng).await?;
-            Err(problem(refusal, policy))
-        }
-    }
+    let by = (&device, request.token_delivery);
+    respond(app, (policy, origin), &account, signed_in, by).await
 }
 
 /// Returns the account, loaded again after a conflict.
@@ -154,12 +127,7 @@ async fn check(
     let checked = secret_check::check(app, &counters, (policy, origin), load, compare).await?;
     match (checked, account.into_inner().flatten()) {
         (Checked::Right(used, _), Some(account)) => Ok((account, used)),
-        (Checked::Exhausted(_), _) => {
-            let minutes = limit.window_minutes.get();
-            let detail =
-                format!("There were too many attempts to sign in. Try again in {minutes} minutes.");
-            Err(Problem::too_many_attempts(detail, minutes, policy))
-        }
+        (Checked::Exhausted(_), _) => Err(too_many_attempts(policy)),
         _ => Err(problem(Refusal::Failed, policy)),
     }
 }
