@@ -1,6 +1,8 @@
 //! Reads of any kind of item: a batch of keys, one key, and a page of a partition.
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::attributes::{Item, text};
@@ -36,6 +38,41 @@ pub(crate) fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     sk.starts_with(prefix).then_some(sk)
 }
 
+/// How often reads that DynamoDB throttles are repeated while a request waits.
+const MAX_ROUNDS: u32 = 5;
+
+/// Loads items by key with strong consistency. Keys that DynamoDB leaves out, because it throttles or the items
+/// exceed the size of a response, are read again, at most `max_rounds` times.
+pub(crate) async fn batch_get(
+    (db, table): (&Client, &str),
+    wanted: KeysAndAttributesBuilder,
+    max_rounds: u32,
+) -> Result<Vec<Item>, StoreError> {
+    let wanted = wanted.consistent_read(true).build();
+    let mut wanted = Some(wanted.map_err(StoreError::unavailable)?);
+    let mut items = Vec::new();
+    let mut rounds = 0;
+    while let Some(request) = wanted.take() {
+        let got = db
+            .batch_get_item()
+            .request_items(table, request)
+            .send()
+            .await
+            .map_err(StoreError::call)?;
+        let found = got.responses.and_then(|mut r| r.remove(table));
+        items.extend(found.into_iter().flatten());
+        wanted = got.unprocessed_keys.and_then(|mut u| u.remove(table));
+        rounds += 1;
+        if wanted.is_some() {
+            if rounds > max_rounds {
+                return Err(StoreError::Unavailable("reads are throttled".into()));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10 << rounds)).await;
+        }
+    }
+    Ok(items)
+}
+
 impl Store {
     /// Loads items by key with strong consistency, in one call unless DynamoDB throttles.
     pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, StoreError> {
@@ -48,41 +85,10 @@ impl Store {
         keys: Vec<Key>,
         attributes: Option<&str>,
     ) -> Result<Vec<Item>, StoreError> {
-        let mut wanted = Some(
-            KeysAndAttributes::builder()
-                .set_projection_expression(attributes.map(str::to_owned))
-                .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
-                .consistent_read(true)
-                .build()
-                .map_err(StoreError::unavailable)?,
-        );
-        let mut items = Vec::new();
-        let mut rounds = 0;
-        while let Some(request) = wanted.take() {
-            let got = self
-                .db
-                .batch_get_item()
-                .request_items(&self.tables.main, request)
-                .send()
-                .await
-                .map_err(StoreError::call)?;
-            items.extend(
-                got.responses
-                    .into_iter()
-                    .flat_map(|mut r| r.remove(&self.tables.main))
-                    .flatten(),
-            );
-            wanted = got
-                .unprocessed_keys
-                .and_then(|mut u| u.remove(&self.tables.main));
-            rounds += 1;
-            if wanted.is_some() {
-                if rounds > 5 {
-                    return Err(StoreError::Unavailable("reads are throttled".into()));
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(10 << rounds)).await;
-            }
-        }
+        let wanted = KeysAndAttributes::builder()
+            .set_projection_expression(attributes.map(str::to_owned))
+            .set_keys(Some(keys.into_iter().map(Key::into_item).collect()));
+        let items = batch_get((&self.db, &self.tables.main), wanted, MAX_ROUNDS).await?;
         self.load_keys_for(&items).await?;
         Ok(items)
     }

@@ -17,6 +17,7 @@ use crate::attributes::{Item, text};
 use crate::error::took_effect;
 use crate::expression::s;
 use crate::key::Key;
+use crate::read::batch_get;
 use crate::tables::{AUDIT_TTL, EXPIRES};
 use crate::{StoreError, kept, keyring, sessions};
 
@@ -26,7 +27,8 @@ const PAGE: i32 = 100;
 /// The number of concurrent writes.
 const CONCURRENCY: usize = 32;
 
-/// How often reads that DynamoDB throttles are repeated.
+/// How often reads are repeated. A page can exceed the 16 MB that one call returns, so this is normal for large
+/// items.
 const MAX_ROUNDS: u32 = 8;
 
 /// A restored table and the table in use.
@@ -395,43 +397,19 @@ impl Restore {
 
     /// Loads the items in use with the keys of these items.
     async fn current(&self, items: &[Item]) -> Result<HashMap<(String, String), Item>, StoreError> {
-        let mut found = HashMap::new();
         if items.is_empty() {
-            return Ok(found);
+            return Ok(HashMap::new());
         }
         let keys = items.iter().map(|item| {
             let (pk, sk) = key_of(item);
             Key::new(pk, sk).into_item()
         });
-        let mut wanted = Some(
-            KeysAndAttributes::builder()
-                .set_keys(Some(keys.collect()))
-                .consistent_read(true)
-                .build()
-                .map_err(StoreError::unavailable)?,
-        );
-        let mut rounds = 0;
-        while let Some(request) = wanted.take() {
-            let got = self
-                .db
-                .batch_get_item()
-                .request_items(&self.to, request)
-                .send()
-                .await
-                .map_err(StoreError::call)?;
-            let items = got.responses.and_then(|mut r| r.remove(&self.to));
-            found.extend(items.into_iter().flatten().map(|i| (key_of(&i), i)));
-            wanted = got.unprocessed_keys.and_then(|mut u| u.remove(&self.to));
-            rounds += 1;
-            if wanted.is_some() {
-                // A page can exceed the 16 MB that one call returns, so this is normal for large items.
-                if rounds > MAX_ROUNDS {
-                    return Err(StoreError::Unavailable("reads are throttled".into()));
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(10 << rounds)).await;
-            }
-        }
-        Ok(found)
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys.collect()));
+        let found = batch_get((&self.db, &self.to), wanted, MAX_ROUNDS).await?;
+        Ok(found
+            .into_iter()
+            .map(|item| (key_of(&item), item))
+            .collect())
     }
 
     /// Writes an item that is missing. Returns `false` if it is there by now.
