@@ -9,13 +9,14 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
+    IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use vestibule_domain::policy::portals::Portals;
 use vestibule_http::Problem;
+use vestibule_http::browser::STRICT_TRANSPORT_SECURITY;
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
@@ -43,7 +44,6 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-const TRANSPORT_SECURITY: &str = "max-age=63072000; includeSubDomains";
 const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
 
 /// Where the files of the pages come from.
@@ -139,7 +139,7 @@ impl Pages {
         let fixed: [(HeaderName, &str); 8] = [
             (CONTENT_TYPE, "text/html; charset=utf-8"),
             (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
-            (STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY),
+            (header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (REFERRER_POLICY, "no-referrer"),
             (CACHE_CONTROL, "no-cache"),
@@ -190,7 +190,7 @@ impl Pages {
         let fixed: [(HeaderName, &str); 6] = [
             (CONTENT_TYPE, content_type),
             (CACHE_CONTROL, cached),
-            (STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY),
+            (header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (VARY, "accept-encoding"),
             (

@@ -9,7 +9,7 @@ use vestibule_pages::Source;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
-    let folder = settings::portals_folder();
+    let folder = settings::portals_folder(settings::BUNDLED_PORTALS);
     let portals = Arc::new(portals::open(Path::new(&folder))?);
     settings::run_stateless(vestibule_pages::router(portals, Source::Embedded)).await
 }

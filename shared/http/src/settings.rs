@@ -145,8 +145,7 @@ impl Bootstrap {
                 audit: setting("AUDIT_TABLE", "the name of the audit table")?,
             },
             key_id: setting("KMS_KEY_ID", "the KMS key that wraps the keyring")?,
-            portals: setting("PORTALS_DIR", "the folder of policies")
-                .map_or(portals, PathBuf::from),
+            portals: portals_folder(portals),
         })
     }
 
@@ -217,7 +216,7 @@ impl<T, F: Fn(App, &SdkConfig) -> T> LazyState<T, F> {
     /// [`Missing`].
     pub fn new(make: F) -> Result<Self, Missing> {
         Ok(Self {
-            start: Bootstrap::read(aws()?, PathBuf::from("portals"))?,
+            start: Bootstrap::read(aws()?, PathBuf::from(BUNDLED_PORTALS))?,
             make,
             made: OnceLock::new(),
         })
@@ -303,10 +302,12 @@ fn request_span(request: &lambda_http::Request) -> tracing::Span {
     tracing::info_span!("request", id)
 }
 
-/// Returns the folder of policies: `PORTALS_DIR`, or the one bundled with the function.
-pub fn portals_folder() -> PathBuf {
-    setting("PORTALS_DIR", "the folder of policies")
-        .map_or_else(|_| PathBuf::from("portals"), PathBuf::from)
+/// The folder of policies that is bundled with a function.
+pub const BUNDLED_PORTALS: &str = "portals";
+
+/// Returns the folder of policies: `PORTALS_DIR`, or `default`.
+pub fn portals_folder(default: impl Into<PathBuf>) -> PathBuf {
+    setting("PORTALS_DIR", "the folder of policies").map_or_else(|_| default.into(), PathBuf::from)
 }
 
 /// Runs a service on Lambda, behind API Gateway, that reads and writes nothing on AWS.
