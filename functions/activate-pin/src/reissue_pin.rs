@@ -11,18 +11,12 @@ use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems}
 use vestibule_http::rate_limit::Counter;
 use vestibule_http::secret_check::Described;
 use vestibule_http::{App, Caller, Problem, SignedIn, credentials, request_limit};
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
+use vestibule_store::attempts::{AttemptKind, Limit, MINUTES_PER_DAY};
 
 use crate::show_letter::{self, LetterResponse};
 
 /// The number of letters that one user can request per day.
-const LETTERS_A_DAY: Limit = Limit {
-    tries: 3,
-    window: Window::Minutes(A_DAY),
-};
-
-/// In minutes.
-const A_DAY: u32 = 24 * 60;
+const LETTERS_A_DAY: Limit = Limit::daily(3);
 
 /// Request a new PIN
 ///
@@ -80,7 +74,7 @@ pub(crate) async fn reissue_pin(
                 desk.name, desk.phone, desk.hours
             )
         };
-        return Err(Problem::too_many_attempts(detail, A_DAY, policy));
+        return Err(Problem::too_many_attempts(detail, MINUTES_PER_DAY, policy));
     }
     let (app, caller) = (&app, &caller);
     let issue = Once {

@@ -7,19 +7,11 @@ use vestibule_domain::rules::recover;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::values::ids::{MessageId, PortalId};
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
+use vestibule_store::attempts::{AttemptKind, Limit};
 use vestibule_store::outbox::Ending;
 use vestibule_store::{CommitError, StoreError};
 
 use crate::Mailer;
-
-/// Returns a limit for one day.
-const fn daily(tries: u32) -> Limit {
-    Limit {
-        tries,
-        window: Window::Minutes(24 * 60),
-    }
-}
 
 impl Mailer {
     /// Counts an email for its recipient and its sender. Returns the reason if a limit is exceeded.
@@ -103,7 +95,9 @@ impl Mailer {
         tries: u32,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let counted = self.store.count_attempt(kind, subject, daily(tries), now);
+        let counted = self
+            .store
+            .count_attempt(kind, subject, Limit::daily(tries), now);
         counted.await.map(|attempt| attempt.allowed.is_none())
     }
 

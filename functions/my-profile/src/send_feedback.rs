@@ -12,16 +12,10 @@ use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams
 use vestibule_http::rate_limit::Counter;
 use vestibule_http::secret_check::Described;
 use vestibule_http::{App, Entitled, Problem, request_limit};
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
+use vestibule_store::attempts::{AttemptKind, Limit, MINUTES_PER_DAY};
 
 /// The daily limit for each user.
-const MESSAGES_A_DAY: Limit = Limit {
-    tries: 10,
-    window: Window::Minutes(A_DAY),
-};
-
-/// In minutes.
-const A_DAY: u32 = 24 * 60;
+const MESSAGES_A_DAY: Limit = Limit::daily(10);
 
 /// Feedback about the site.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -84,7 +78,7 @@ pub(crate) async fn send_feedback(
     if !request_limit::count(&app, &[counter], &described, scene).await? {
         return Err(Problem::too_many_attempts(
             "You have reached today's limit for feedback. Try again tomorrow, or call us.",
-            A_DAY,
+            MINUTES_PER_DAY,
             policy,
         ));
     }

@@ -8,13 +8,10 @@ use vestibule_domain::policy::Policy;
 use vestibule_domain::state::audit::{Actor, AuditEvent, Outcome};
 use vestibule_domain::values::ids::AuditId;
 use vestibule_domain::{Change, Decision};
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
+use vestibule_store::attempts::{AttemptKind, Limit, MINUTES_PER_DAY};
 
 use crate::rate_limit::{Counter, TOO_MANY_ATTEMPTS, count_all};
 use crate::{App, Problem};
-
-/// In minutes.
-const A_DAY: u32 = 24 * 60;
 
 /// Counts the emails of a decision that its actor requests: by organization and mailbox, or by account if they
 /// confirm an address. If a limit is exceeded, records the refusal instead of the decision (SE-10).
@@ -85,10 +82,7 @@ fn counters(decision: &Decision, policy: &Policy) -> Vec<Counter> {
         Some(Counter {
             kind: AttemptKind::MailRequest,
             subject,
-            limit: Limit {
-                tries,
-                window: Window::Minutes(A_DAY),
-            },
+            limit: Limit::daily(tries),
         })
     });
     counted.collect()
@@ -96,8 +90,11 @@ fn counters(decision: &Decision, policy: &Policy) -> Vec<Counter> {
 
 /// Returns the minutes until the counters of a day (UTC) start again, at least one.
 fn minutes_left(now: Timestamp) -> u32 {
-    let passed = now.as_second().div_euclid(60).rem_euclid(A_DAY.into());
-    A_DAY
+    let passed = now
+        .as_second()
+        .div_euclid(60)
+        .rem_euclid(MINUTES_PER_DAY.into());
+    MINUTES_PER_DAY
         .saturating_sub(u32::try_from(passed).unwrap_or(0))
         .max(1)
 }

@@ -10,7 +10,7 @@ use vestibule_domain::state::audit::Origin;
 use vestibule_domain::state::record::RecordKey;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_store::StoreError;
-use vestibule_store::attempts::{Attempt, AttemptKind, Limit, Window};
+use vestibule_store::attempts::{Attempt, AttemptKind, Limit, MINUTES_PER_DAY, Window};
 
 use crate::{App, Problem, Source};
 
@@ -32,9 +32,6 @@ pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
 /// The maximum number of attempts at the verification of one plan record in its whole life, on all portals
 /// (SE-09): an attacker guesses four digits with a probability of 1 %. The help desk can clear the count.
 pub const MAX_ATTEMPTS_PER_RECORD: u32 = 100;
-
-/// The window in which attempts at a second factor are counted, in minutes.
-pub const SECOND_FACTOR_MINUTES: u32 = 24 * 60;
 
 /// The reason of an attempt over a limit, on the audit trail.
 pub(crate) const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
@@ -100,10 +97,7 @@ impl Counter {
         Self {
             kind: AttemptKind::SecondFactor,
             subject: format!("{}/{account}", policy.portal),
-            limit: Limit {
-                tries: policy.rate_limits.sign_in.max_attempts.get(),
-                window: Window::Minutes(SECOND_FACTOR_MINUTES),
-            },
+            limit: Limit::daily(policy.rate_limits.sign_in.max_attempts.get()),
         }
     }
 
@@ -210,11 +204,10 @@ pub fn exhausted(limit: &RateLimit, policy: &Policy) -> Problem {
 
 /// Returns the problem for the limit of a plan record, which only the help desk can clear (SE-09).
 pub(crate) fn record_exhausted(policy: &Policy) -> Problem {
-    const A_DAY: u32 = 24 * 60;
     let desk = &policy.help_desk;
     let detail = format!(
         "There were too many attempts with this number. Call {} at {} ({}) to continue.",
         desk.name, desk.phone, desk.hours
     );
-    Problem::too_many_attempts(detail, A_DAY, policy)
+    Problem::too_many_attempts(detail, MINUTES_PER_DAY, policy)
 }

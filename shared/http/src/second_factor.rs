@@ -15,10 +15,11 @@ use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::passkey::Started;
 use vestibule_secrets::recovery_code::RecoveryCode;
+use vestibule_store::attempts::MINUTES_PER_DAY;
 
 use crate::passkeys::ceremonies;
 pub use crate::passkeys::{CeremonyPurpose, SignedChallenge};
-use crate::rate_limit::{Counter, SECOND_FACTOR_MINUTES};
+use crate::rate_limit::Counter;
 use crate::secret_check::{self, Checked, Comparer, Described, Proven};
 use crate::{App, Caller, Problem};
 
@@ -146,7 +147,7 @@ pub async fn check(
         Checked::Wrong { .. } => Err(wrong(policy)),
         Checked::Exhausted(_) => Err(Problem::too_many_attempts(
             "There were too many attempts to enter a second factor. Try again tomorrow, or ask the help desk.",
-            SECOND_FACTOR_MINUTES,
+            MINUTES_PER_DAY,
             policy,
         )),
     }

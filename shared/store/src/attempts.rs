@@ -78,6 +78,19 @@ pub struct Limit {
     pub window: Window,
 }
 
+/// The length of a day, in minutes.
+pub const MINUTES_PER_DAY: u32 = 24 * 60;
+
+impl Limit {
+    /// Returns a limit for each day (UTC).
+    pub const fn daily(tries: u32) -> Self {
+        Self {
+            tries,
+            window: Window::Minutes(MINUTES_PER_DAY),
+        }
+    }
+}
+
 /// The time for which attempts are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Window {
