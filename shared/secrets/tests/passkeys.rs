@@ -2,7 +2,6 @@
 //! passkey-rs), and everything that can be wrong in a response.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::HashMap;
 use std::slice;
 
 use aws_lc_rs::rsa::KeySize;
@@ -10,25 +9,12 @@ use aws_lc_rs::signature::KeyPair as _;
 use coset::iana::Algorithm;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
-use passkey_authenticator::{
-    Authenticator, CredentialStore, DiscoverabilitySupport, StoreInfo, UiHint, UserCheck,
-    UserValidationMethod,
-};
-use passkey_client::{Client, DefaultClientData};
-use passkey_crypto::{AvailableBackend, AvailableSecretKey, SecretKeyT};
-use passkey_types::Passkey;
-use passkey_types::ctap2::make_credential::{
-    Options, PublicKeyCredentialRpEntity, PublicKeyCredentialUserEntity,
-};
-use passkey_types::ctap2::{Aaguid, Ctap2Error, StatusCode};
-use passkey_types::webauthn::{
-    CredentialCreationOptions, CredentialRequestOptions, PublicKeyCredentialDescriptor,
-};
+use passkey_crypto::{AvailableSecretKey, SecretKeyT};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use url::Url;
+use vestibule_authenticator::{Browser, browser};
 use vestibule_domain::values::passkey::StoredPasskey;
 use vestibule_secrets::Keyring;
 use vestibule_secrets::passkey::{
@@ -39,101 +25,6 @@ use vestibule_secrets::passkey::{
 const ORIGIN: &str = "https://portal.example.com";
 const BINDING: &str = "provider/sign-in/session-1";
 const HANDLE: &[u8] = b"26 characters of an id";
-
-/// The person at the authenticator.
-#[derive(Clone, Copy)]
-struct Person {
-    is_verified: bool,
-}
-
-#[async_trait::async_trait]
-impl UserValidationMethod for Person {
-    type PasskeyItem = Passkey;
-
-    async fn check_user<'a>(
-        &self,
-        _: UiHint<'a, Passkey>,
-        presence: bool,
-        verification: bool,
-    ) -> Result<UserCheck, Ctap2Error> {
-        let verification = verification && self.is_verified;
-        Ok(UserCheck {
-            presence,
-            verification,
-        })
-    }
-
-    fn is_presence_enabled(&self) -> bool {
-        true
-    }
-
-    fn is_verification_enabled(&self) -> Option<bool> {
-        self.is_verified.then_some(true)
-    }
-}
-
-/// The memory of an authenticator, which finds passkeys without their ids too.
-#[derive(Default)]
-struct Memory(HashMap<Vec<u8>, Passkey>);
-
-#[async_trait::async_trait]
-impl CredentialStore for Memory {
-    type PasskeyItem = Passkey;
-
-    async fn find_credentials(
-        &self,
-        ids: Option<&[PublicKeyCredentialDescriptor]>,
-        rp_id: &str,
-        _: Option<&[u8]>,
-    ) -> Result<Vec<Passkey>, StatusCode> {
-        let of_site = self.0.values().filter(|passkey| passkey.rp_id == rp_id);
-        let is_listed = |passkey: &&Passkey| {
-            let listed = ids.filter(|ids| !ids.is_empty());
-            listed.is_none_or(|ids| ids.iter().any(|id| id.id == passkey.credential_id))
-        };
-        let found: Vec<_> = of_site.filter(is_listed).cloned().collect();
-        if found.is_empty() {
-            return Err(Ctap2Error::NoCredentials.into());
-        }
-        Ok(found)
-    }
-
-    async fn save_credential(
-        &mut self,
-        passkey: Passkey,
-        _: PublicKeyCredentialUserEntity,
-        _: PublicKeyCredentialRpEntity,
-        _: Options,
-    ) -> Result<(), StatusCode> {
-        self.0.insert(passkey.credential_id.to_vec(), passkey);
-        Ok(())
-    }
-
-    async fn update_credential(&mut self, passkey: &Passkey) -> Result<(), StatusCode> {
-        self.0
-            .insert(passkey.credential_id.to_vec(), passkey.clone());
-        Ok(())
-    }
-
-    async fn get_info(&self) -> StoreInfo {
-        StoreInfo {
-            discoverability: DiscoverabilitySupport::Full,
-        }
-    }
-}
-
-type Browser = Client<Memory, Person, AvailableBackend, public_suffix::PublicSuffixList, ()>;
-
-/// Returns a browser with an authenticator for one algorithm.
-fn browser(algorithm: Algorithm, is_verified: bool) -> Browser {
-    let person = Person { is_verified };
-    let memory = Memory::default();
-    let mut authenticator =
-        Authenticator::new(Aaguid::new_empty(), memory, person, AvailableBackend);
-    authenticator.set_make_credentials_with_signature_counter(true);
-    authenticator.set_algorithms(&[algorithm]).unwrap();
-    Client::new(authenticator)
-}
 
 /// The relying party with its keys, at one moment.
 struct Site {
@@ -210,24 +101,12 @@ impl Site {
     }
 }
 
-/// Returns what `navigator.credentials.create` returns, as JSON.
 async fn create(browser: &mut Browser, options: &Value) -> Value {
-    let options: CredentialCreationOptions =
-        serde_json::from_value(json!({ "publicKey": options })).unwrap();
-    let origin = Url::parse(ORIGIN).unwrap();
-    let created = browser.register(&origin, options, DefaultClientData).await;
-    serde_json::to_value(created.unwrap()).unwrap()
+    vestibule_authenticator::create(browser, ORIGIN, options).await
 }
 
-/// Returns what `navigator.credentials.get` returns, as JSON.
 async fn get(browser: &mut Browser, options: &Value) -> Value {
-    let options: CredentialRequestOptions =
-        serde_json::from_value(json!({ "publicKey": options })).unwrap();
-    let origin = Url::parse(ORIGIN).unwrap();
-    let got = browser
-        .authenticate(&origin, options, DefaultClientData)
-        .await;
-    serde_json::to_value(got.unwrap()).unwrap()
+    vestibule_authenticator::get(browser, ORIGIN, options).await
 }
 
 fn encode(bytes: &[u8]) -> Value {
