@@ -32,6 +32,30 @@ async fn signed(person: &Person, browser: &mut Browser) -> Value {
     json!({ "factor": { "passkey": { "ceremony": started.text_at("/ceremony"), "credential": credential } } })
 }
 
+/// Signs Ruth in on a device.
+async fn on_device(world: &World, password: &str, device: &str) -> (Person, Response) {
+    let visitor = world.on("group");
+    let body = json!({ "username": "ruth.okafor", "password": password, "token_delivery": "body", "device": device });
+    let session = visitor.post("/sessions", body).await.expect(201);
+    (visitor.with_token(session.text_at("/token")), session)
+}
+
+const NEW_PASSWORD: &str = "Entirely-new-password-7";
+
+/// Sets a new password with a link that the help desk sends to Ruth's address.
+async fn resets_password(world: &World, agent: &Person, id: &str) {
+    let reset = format!("/accounts/group/{id}/password-reset");
+    let reason = json!({ "reason": "Caller forgot the password." });
+    agent.post(&reset, reason).await;
+    let token = vestibule_tests::link_token(&world.last_mail_to(RUTH).await);
+    let body = json!({ "token": token, "new_password": NEW_PASSWORD });
+    let done = world
+        .on("group")
+        .post("/password-resets/redemption", body)
+        .await;
+    assert!(done.status < 300, "{}", done.text);
+}
+
 /// Returns Ruth, signed in with her password only.
 async fn ruth(world: &World) -> (Person, Response) {
     let ruth = world.on("group").sign_in("ruth.okafor", PASSWORD).await;
@@ -325,8 +349,7 @@ async fn mf_04_a_session_reveals_nothing_about_the_person_before_the_factor() {
         let refused = refused.has("/next_step", "enter_second_factor");
         assert!(!refused.text.contains(&id), "{path}: {}", refused.text);
     }
-    let changes =
-        json!({ "current_password": PASSWORD, "new_password": "Entirely-new-password-7" });
+    let changes = json!({ "current_password": PASSWORD, "new_password": NEW_PASSWORD });
     let refused = ruth.put("/sessions/current/password", changes).await;
     refused.refused(403, "next-step-required");
     world.pass(SignedDuration::from_secs(30));
@@ -508,12 +531,12 @@ async fn mf_05_a_factor_is_exactly_one_and_well_formed() {
 }
 
 #[tokio::test]
-async fn mf_07_sensitive_actions_ask_for_a_recent_factor() {
+async fn mf_07_sensitive_actions_require_a_recent_factor() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let user = world.staff(&ruth, "Sam", "user").await.id().await;
     let administrator = world.staff(&ruth, "Ada", "administrator").await.id().await;
-    // Without a factor there is nothing to ask for.
+    // Without a factor there is nothing to confirm with.
     ruth.get("/users.csv").await.expect(200);
     let secret = ruth.adds_app(&world, "Phone").await;
     world.pass(minutes(11));
@@ -546,7 +569,7 @@ async fn mf_07_sensitive_actions_ask_for_a_recent_factor() {
 }
 
 #[tokio::test]
-async fn mf_07_every_help_desk_action_asks_for_a_recent_factor() {
+async fn mf_07_every_help_desk_action_requires_a_recent_factor() {
     let world = World::new().await;
     let member = world.member().await.id().await;
     let desk = world.help_desk().await;
@@ -573,20 +596,11 @@ async fn mf_07_every_help_desk_action_asks_for_a_recent_factor() {
 }
 
 #[tokio::test]
-async fn mf_08_a_trusted_device_is_not_asked_for_the_factor_for_as_long_as_the_policy_says() {
+async fn mf_08_a_trusted_device_needs_no_factor_for_as_long_as_the_policy_says() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let secret = ruth.adds_app(&world, "Phone").await;
-    let visitor = world.on("group");
-    let sign_in = |device: String| {
-        let body = json!({ "username": "ruth.okafor", "password": PASSWORD, "token_delivery": "body", "device": device });
-        let visitor = &visitor;
-        async move {
-            let session = visitor.post("/sessions", body).await.expect(201);
-            let ruth = visitor.with_token(session.text_at("/token"));
-            (ruth, session)
-        }
-    };
+    let sign_in = async |device: String| on_device(&world, PASSWORD, &device).await;
     let (home, office) = ("A".repeat(43), format!("{}E", "B".repeat(42)));
     let (ruth, _) = sign_in(home.clone()).await;
     world.pass(SignedDuration::from_secs(30));
@@ -616,17 +630,19 @@ async fn mf_08_a_new_password_ends_the_trust_and_a_passkey_signs_in_only_with_it
     let mut browser = Browser::on(SITE, true);
     ruth.adds_passkey(&mut browser, "Laptop").await.expect(201);
     let id = ruth.id().await;
+    let home = "A".repeat(43);
+    let (ruth, _) = on_device(&world, PASSWORD, &home).await;
+    let mut given = signed(&ruth, &mut browser).await;
+    given["trust_device"] = json!(true);
+    ruth.gives_factor(given).await.expect(200);
+    let (_, trusted) = on_device(&world, PASSWORD, &home).await;
+    assert_eq!(trusted.body.get("next_step"), None, "{}", trusted.text);
+
     let desk = world.help_desk().await;
-    let reset = format!("/accounts/group/{id}/password-reset");
-    let reason = json!({ "reason": "Caller forgot the password." });
-    desk.agent.post(&reset, reason).await;
-    let mail = world.last_mail_to(RUTH).await;
-    let token = vestibule_tests::link_token(&mail);
-    let new = "Entirely-new-password-7";
+    resets_password(&world, &desk.agent, &id).await;
+    let (_, trusted) = on_device(&world, NEW_PASSWORD, &home).await;
+    trusted.has("/next_step", "enter_second_factor");
     let visitor = world.on("group");
-    let body = json!({ "token": token, "new_password": new });
-    let done = visitor.post("/password-resets/redemption", body).await;
-    assert!(done.status < 300, "{}", done.text);
 
     // No recovery removes a factor, and nobody signs in by a passkey that was there before.
     let alone = visitor.signs_challenge(&mut browser).await;
@@ -634,7 +650,7 @@ async fn mf_08_a_new_password_ends_the_trust_and_a_passkey_signs_in_only_with_it
         .post("/sessions/passkey", alone)
         .await
         .refused(401, "sign-in-failed");
-    let (ruth, session) = visitor.sign_in("ruth.okafor", new).await;
+    let (ruth, session) = visitor.sign_in("ruth.okafor", NEW_PASSWORD).await;
     session.expect(201).has("/next_step", "enter_second_factor");
     let body = signed(&ruth, &mut browser).await;
     ruth.gives_factor(body).await.expect(200);
@@ -652,14 +668,10 @@ async fn mf_06_the_help_desk_resets_a_lost_factor_and_the_owner_proves_the_addre
     let codes = ruth.creates_recovery_codes().await;
     let id = ruth.id().await;
     let desk = world.help_desk().await;
-    let account = format!("/accounts/group/{id}");
+    let secure = format!("/accounts/group/{id}/secure");
     let body = json!({ "reason": "Caller lost the phone.", "clear_second_factors": true });
-    desk.agent
-        .post(&format!("{account}/secure"), body)
-        .await
-        .expect(200);
-    let email = RUTH;
-    let mail = world.last_mail_to(email).await;
+    desk.agent.post(&secure, body).await.expect(200);
+    let mail = world.last_mail_to(RUTH).await;
     assert!(
         mail.text.contains("recovery codes were removed"),
         "{}",
@@ -677,15 +689,8 @@ async fn mf_06_the_help_desk_resets_a_lost_factor_and_the_owner_proves_the_addre
     old.refused(401, "sign-in-failed");
 
     // The link to the address on record leads in, and new factors are set up.
-    let reason = json!({ "reason": "Caller's address is checked." });
-    let reset = format!("{account}/password-reset");
-    desk.agent.post(&reset, reason).await;
-    let token = vestibule_tests::link_token(&world.last_mail_to(email).await);
-    let new = "Entirely-new-password-7";
-    let body = json!({ "token": token, "new_password": new });
-    let done = visitor.post("/password-resets/redemption", body).await;
-    assert!(done.status < 300, "{}", done.text);
-    let (ruth, session) = visitor.sign_in("ruth.okafor", new).await;
+    resets_password(&world, &desk.agent, &id).await;
+    let (ruth, session) = visitor.sign_in("ruth.okafor", NEW_PASSWORD).await;
     let session = session.expect(201);
     assert_eq!(session.body.get("next_step"), None, "{}", session.text);
     let factors = ruth.get("/me/second-factors").await.expect(200);

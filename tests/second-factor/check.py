@@ -155,7 +155,7 @@ def removed(api, factor):
 
 
 def check_algorithms(api, base, person):
-    """MF-01, MF-03, MF-05: passkeys of each algorithm, and attestation statements that are not asked for."""
+    """MF-01, MF-03, MF-05: passkeys of each algorithm, and attestation statements that were not requested."""
     made = 0
     kinds = [("ES256", KeyPair.generate_ecdsa), ("EdDSA", KeyPair.generate_ed25519), ("RS256", KeyPair.generate_rsa)]
     for name, generate in kinds:

@@ -57,7 +57,7 @@ impl Mailer {
     /// reason if it exceeds a limit and nothing is sent.
     ///
     /// It is counted before a new link replaces the one that was sent before. A request over the limit of the
-    /// mailbox is dropped only while the owner has what it asks for, so that strangers can't use up the
+    /// mailbox is dropped only while the owner has what it requests, so that strangers can't use up the
     /// owner's requests (SE-05).
     pub(crate) async fn exceeded_by_recovery(
         &self,

@@ -21,7 +21,7 @@ use crate::SessionResponse;
 pub(crate) struct SecondFactorRequest {
     /// The second factor.
     factor: FactorRequest,
-    /// Whether the factor is not asked for on this device for as long as the portal allows (MF-08).
+    /// Whether this device needs no second factor for as long as the portal allows (MF-08).
     #[serde(default)]
     trust_device: bool,
 }

@@ -16,7 +16,7 @@ export const words = (id) => {
   return text[0].toUpperCase() + text.slice(1);
 };
 
-/** How a field of `verification` is asked for. */
+/** How a field of `verification` is entered. */
 export const VERIFICATION = {
   agent_id: { label: "Agent ID", hint: "It is on your contract and your commission statements." },
   ssn_last4: { label: "Last four digits of your Social Security number", inputmode: "numeric", width: "w4", maxlength: 4 },

@@ -287,7 +287,7 @@ async fn mf_03_a_discoverable_passkey_names_its_account() {
         .authenticates(&started.ceremony, &response, &passkey)
         .unwrap();
     assert!(assertion.user_verified);
-    // An unknown passkey can't be told from a wrong signature (UX-09).
+    // An unknown passkey looks like a wrong signature (UX-09).
     let unknown = site
         .ceremonies()
         .finish_authentication(&started.ceremony, &response, None);

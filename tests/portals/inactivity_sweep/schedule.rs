@@ -359,7 +359,7 @@ async fn ba_02_an_account_with_as_many_organizations_as_allowed_is_disabled_and_
     assert_eq!(status(&world, &sam).await, "gone");
     let left = account(&world, "producer", &sam).await;
     assert_eq!((left.status, left.memberships.len()), (Status::Deleted, 0));
-    // Dana is told once, and Sam too.
+    // Dana is notified once, and Sam too.
     world.sign_in("producer", "dana.whitfield").await;
     assert_eq!(mails_about(&world, SAM, "deleted").await, 1);
 }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::values::record_kind::RecordKind;
-use vestibule_tests::authenticator::Browser;
+use vestibule_tests::authenticator::{Browser, app_code};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
@@ -163,7 +163,7 @@ const WITHOUT_KEY: [&str; 5] = [
     "sign_in_with_passkey",
 ];
 
-/// Operations that need an authenticator; `second_factor.rs` repeats them.
+/// Operations that need an authenticator, with a test of their own below.
 const WITH_AUTHENTICATOR: [&str; 3] = [
     "add_authenticator_app",
     "add_passkey",
@@ -188,6 +188,45 @@ async fn ap_01_every_operation_that_creates_something_accepts_a_key() {
         }
     }
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn ap_01_a_second_factor_is_added_once_for_a_key_and_recovery_codes_are_shown_again() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let begin = async |path: &str| ruth.send(Method::POST, path, None).await.expect(200);
+    let app = begin("/me/authenticator-apps/enrollment").await;
+    let app = json!({
+        "name": "Phone",
+        "enrollment": app.text_at("/enrollment"),
+        "code": app_code(app.text_at("/secret"), world.now()),
+    });
+    let passkey = begin("/me/passkeys/challenge").await;
+    let mut browser = Browser::on("https://groups.harborlight.example", true);
+    let credential = browser.create(&passkey.body["options"]).await;
+    let passkey = json!({
+        "name": "Laptop",
+        "passkey": { "ceremony": passkey.text_at("/ceremony"), "credential": credential },
+    });
+    for (path, body) in [
+        ("/me/authenticator-apps", Some(&app)),
+        ("/me/passkeys", Some(&passkey)),
+        ("/me/recovery-codes", None),
+    ] {
+        let key = format!("{KEY}{path}");
+        let first = send(&ruth, path, body, &key).await.expect(201);
+        let again = send(&ruth, path, body, &key).await.expect(201);
+        assert_eq!(again.body, first.body, "{path}");
+        assert!(!is_replayed(&first) && is_replayed(&again), "{path}");
+    }
+    let factors = ruth.get("/me/second-factors").await.expect(200);
+    for kind in ["authenticator_apps", "passkeys"] {
+        assert_eq!(
+            factors.body[kind].as_array().map(Vec::len),
+            Some(1),
+            "{kind}"
+        );
+    }
 }
 
 /// Returns how many emails an address received, and how many letters were printed.

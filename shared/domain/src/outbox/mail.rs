@@ -294,7 +294,7 @@ pub enum MailText {
     /// Sent to a user who requested their username.
     UsernameReminder {
         username: String,
-        /// Whether someone who claims to be the owner asked for it, and not an administrator or the help desk.
+        /// Whether someone who claims to be the owner requested it, and not an administrator or the help desk.
         #[serde(default)]
         is_asked_by_owner: bool,
     },

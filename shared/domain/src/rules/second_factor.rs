@@ -25,7 +25,7 @@ const MAX_TRUSTED: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
-    /// The code or assertion was accepted before, or the factor was removed meanwhile (MF-05).
+    /// The code or assertion was accepted before, or the factor was removed in the meantime (MF-05).
     AlreadyUsed,
     /// The account has as many factors of this kind as it can have.
     TooMany,
@@ -121,7 +121,7 @@ pub(crate) fn use_up(
 }
 
 /// Records a second factor in the session: at sign-in, or to confirm a sensitive action (MF-04, MF-07). Trusts
-/// the session's device if its user asks for it and the portal allows it (MF-08).
+/// the session's device if its user wants it and the portal allows it (MF-08).
 ///
 /// # Errors
 /// [`Refusal::AlreadyUsed`]

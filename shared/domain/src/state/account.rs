@@ -306,7 +306,7 @@ impl Account {
         self.end_sessions();
     }
 
-    /// Returns whether the account has a second factor that the portal asks for.
+    /// Returns whether the account has a second factor that the portal uses.
     pub fn has_second_factor(&self, policy: &Policy) -> bool {
         let section = policy.second_factor.as_ref();
         section.is_some_and(|s| !self.second_factors.methods(s).is_empty())

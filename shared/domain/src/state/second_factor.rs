@@ -105,7 +105,7 @@ pub struct SecondFactors {
     pub recovery_codes: Vec<Mac>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used_challenges: Vec<UsedChallenge>,
-    /// Digests of the devices on which the factor is not asked for, each with the end of the trust (MF-08).
+    /// Digests of the devices that need no second factor, each with the end of the trust (MF-08).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trusted_devices: BTreeMap<String, Timestamp>,
 }

@@ -313,8 +313,8 @@ impl Ceremonies<'_> {
     ///
     /// `passkey` is the one that [`credential_of`] names, of the account that signs in or that the user handle
     /// names; the caller compares the user handle. Without a passkey, the same work is done with a key that
-    /// nobody has, and the result is [`PasskeyRefusal::BadSignature`], so that unknown passkeys can't be
-    /// told from wrong signatures (UX-09).
+    /// nobody has, and the result is [`PasskeyRefusal::BadSignature`], so that unknown passkeys look
+    /// like wrong signatures (UX-09).
     ///
     /// # Errors
     /// [`PasskeyRefusal`].
