@@ -326,6 +326,11 @@ fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()>
 
 fn to_try(person: &crate::people::Person) -> String {
     let mut text = person.to_try.replace('`', "");
+    if let Some(secret) = &person.authenticator_secret {
+        text.push_str(&format!(
+            " Second factor: the code on the first page, or an authenticator app with the secret {secret}"
+        ));
+    }
     if let Some(letter) = &person.letter {
         text.push_str(&format!(" Letter: /letters/{letter}"));
     }

@@ -23,7 +23,14 @@ use crate::{StartError, control, links};
 pub use self::site::Site;
 
 /// Paths of this server that no portal can have as its name.
-const RESERVED: [&str; 5] = ["inbox", "letters", "api", links::PATH, control::PATH];
+const RESERVED: [&str; 6] = [
+    "inbox",
+    "letters",
+    "api",
+    "authenticator-codes",
+    links::PATH,
+    control::PATH,
+];
 
 /// Checks that no portal has the name of a page.
 ///
@@ -43,6 +50,7 @@ pub fn check_names(portals: &Portals) -> Result<(), StartError> {
 pub fn router(site: Site) -> Router {
     Router::new()
         .route("/", get(home::page))
+        .route("/authenticator-codes", get(home::codes))
         .route("/inbox", get(inbox))
         .route("/inbox/{number}", get(mail))
         .route(
