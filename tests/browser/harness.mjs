@@ -1,12 +1,14 @@
 // What the journeys share: a browser, people who use the pages, their emails and letters, and the checks of every page.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after } from "node:test";
 import { chromium } from "playwright-core";
 
-export const BASE = process.env.BASE;
+/** Passkeys need a name: browsers refuse IP addresses. */
+export const BASE = process.env.BASE.replace("127.0.0.1", "localhost");
 export const DATA = process.env.DATA;
 export const PASSWORD = "Quiet-River-58!";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -19,8 +21,8 @@ export const people = () => JSON.parse(readFileSync(join(DATA, "people.json"), "
 export const person = (portal, name) => people().find((p) => p.portal === portal && p.name === name);
 
 /** Waits until a value is there; the value comes from outside of the browser, such as an email. */
-async function until(what, find) {
-  const ends = Date.now() + 20_000;
+async function until(what, find, within = 20_000) {
+  const ends = Date.now() + within;
   for (;;) {
     const found = find();
     if (found) return found;
@@ -130,12 +132,17 @@ export class Visitor {
     return this;
   }
 
+  /** One session for everything: when one ends, Chromium removes the page's authenticators. */
+  async devtools() {
+    this.session ??= await this.context.newCDPSession(this.page);
+    return this.session;
+  }
+
   /** Checks the page with axe and for what must never happen. */
   async check(state = "") {
-    const session = await this.context.newCDPSession(this.page);
+    const session = await this.devtools();
     const expression = `${AXE};axe.run(document, { runOnly: ${JSON.stringify(TAGS)} }).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200) + " " + n.failureSummary)])))`;
     const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true });
-    await session.detach();
     assert.equal(exceptionDetails, undefined);
     assert.deepEqual(JSON.parse(result.value), [], `axe on ${await this.page.title()} ${state}`);
     assert.deepEqual(this.faults, [], `on ${await this.page.title()} ${state}`);
@@ -144,9 +151,49 @@ export class Visitor {
     return this;
   }
 
+  /** Gives the browser an authenticator that verifies its user without asking. */
+  async hasAuthenticator() {
+    const session = await this.devtools();
+    await session.send("WebAuthn.enable");
+    const options = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
+    const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", { options });
+    return {
+      credentials: async () => (await session.send("WebAuthn.getCredentials", { authenticatorId })).credentials,
+      verifiesUser: (isUserVerified) => session.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified }),
+    };
+  }
+
   async leaves() {
     assert.deepEqual(this.faults, []);
     await this.context.close();
+  }
+}
+
+/** An authenticator app (RFC 6238: SHA-1, six digits, 30 seconds). It never shows the same code twice. */
+export class App {
+  last = 0;
+
+  /** The secret is in base32. */
+  constructor(secret) {
+    const bits = [...secret.replace(/[\s=]/g, "")].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+    this.key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  }
+
+  code(step) {
+    const counter = Buffer.alloc(8);
+    counter.writeBigUInt64BE(BigInt(step));
+    const mac = createHmac("sha1", this.key).update(counter).digest();
+    const at = mac.at(-1) & 15;
+    return String((mac.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+  }
+
+  /** The code of the first time step that was not used and is accepted: the last one, this one or the next one. */
+  async next() {
+    const now = () => Math.floor(Date.now() / 30_000);
+    const step = Math.max(this.last + 1, now() - 1);
+    await until("the next code", () => step <= now() + 1, 70_000);
+    this.last = step;
+    return this.code(step);
   }
 }
 
@@ -156,6 +203,9 @@ export const journey = (run, options) => async () => {
   try {
     await run(visitor);
     await visitor.check();
+  } catch (error) {
+    error.stack += `\nThe page was ${visitor.page.url()}:\n${await visitor.page.locator("body").innerText({ timeout: 1000 }).catch(() => "not readable")}`;
+    throw error;
   } finally {
     await visitor.context.close();
   }
