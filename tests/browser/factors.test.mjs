@@ -169,9 +169,7 @@ test("mf_01 mf_03 a user adds a passkey, renames it, signs in with it alone, and
   await v.presses("Create passkey");
   await v.page.getByRole("alert").getByText("This device already has a passkey").waitFor();
 
-  await v.open(`${PORTAL}/sign-out`);
-  await v.presses("Sign out");
-  await v.sees("You are signed out");
+  await v.signsOut("guarded");
   await authenticator.verifiesUser(false);
   await v.follows("Sign in");
   await v.sees("Sign in");
@@ -182,11 +180,124 @@ test("mf_01 mf_03 a user adds a passkey, renames it, signs in with it alone, and
   await v.presses("Sign in with a passkey");
   await v.sees("Hello, Jasmine");
 
-  // With the password, the passkey is the second factor.
-  const cookies = await v.context.cookies();
-  assert.ok(cookies.length > 0);
-  await v.context.clearCookies();
-  await v.open(`${PORTAL}/sign-in`);
-  assert.equal(await v.field("Username").getAttribute("autocomplete"), "username webauthn");
   await email(`${username}@guarded.example`, /passkey was added/);
+}));
+
+test("mf_03 mf_05 the browser offers the passkey in the username field, and it confirms the password too", journey(async (v) => {
+  await v.hasAuthenticator();
+  const username = await keeper(v, ["AG10019", "0696"], "Shanice", "Gate");
+  await v.page.getByRole("link", { name: "Add a passkey" }).click();
+  await v.fill({ Name: "Laptop" });
+  await v.presses("Create passkey");
+  await v.page.getByRole("link", { name: "Not now" }).click();
+  await v.sees("Second factors");
+  await v.signsOut("guarded");
+  await v.follows("Sign in");
+  // Chromium's authenticator picks the passkey that its browser offers.
+  await v.sees("Hello, Shanice");
+  await v.context.clearCookies();
+  // Without the offer, the person enters the password.
+  await v.page.addInitScript(() => {
+    PublicKeyCredential.isConditionalMediationAvailable = async () => false;
+  });
+  await signsIn(v, username);
+  await v.sees("Confirm that it is you");
+  await v.check("the passkey");
+  await v.presses("Use your passkey");
+  await v.sees("Hello, Shanice");
+}));
+
+test("mf_07 mf_08 a trusted device is not asked for the factor, except for sensitive actions", journey(async (v) => {
+  const username = await keeper(v, ["AG10026", "8525"], "Lukasz", "Gate");
+  const app = await addsApp(v);
+  await v.page.getByRole("link", { name: "Not now" }).click();
+  await v.sees("Second factors");
+  await v.reads("Trusted devices");
+  await v.signsOut("guarded");
+  await signsIn(v, username);
+  await v.page.getByLabel("Don't ask again on this device for 30 days").check();
+  await entersCode(v, await app.next());
+  await v.sees("Hello, Lukasz");
+  await v.signsOut("guarded");
+  await signsIn(v, username);
+  await v.sees("Hello, Lukasz");
+  // A page that needs a confirmation shows it first, and a form keeps what was entered.
+  await v.open(`${PORTAL}/profile/second-factors/app`);
+  await v.sees("Confirm that it is you");
+  await v.check("the confirmation");
+  await v.open(`${PORTAL}/users/add`);
+  await v.fill({ "First name": "Ada", "Last name": "Gate", "Email address": "ada@guarded.example", Username: "ada.gate", "Initial password": "First-Visit-21!" });
+  await v.page.getByRole("radio", { name: "Keeper" }).check();
+  await v.presses("Add user");
+  const dialog = v.page.getByRole("dialog");
+  await dialog.getByRole("heading", { name: "Confirm that it is you" }).waitFor();
+  await v.check("the dialog");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await v.page.getByRole("alert").getByText("Confirm this with your second factor").waitFor();
+  await v.presses("Add user");
+  await dialog.getByLabel("Code from your authenticator app").fill(await app.next());
+  await dialog.getByRole("button", { name: "Continue" }).click();
+  await v.reads("Ada Gate was added with the username ada.gate.");
+}));
+
+test("mf_04 an expired session in the middle of a form asks for the password and the factor, and nothing is lost", journey(async (v) => {
+  const username = await keeper(v, ["AG10028", "6631"], "Cate", "Gate");
+  const app = await addsApp(v);
+  await v.page.getByRole("link", { name: "Not now" }).click();
+  await v.sees("Second factors");
+  await v.open(`${PORTAL}/profile/name`);
+  await v.fill({ "Last name": "Gates" });
+  await v.context.clearCookies();
+  await v.presses("Save name");
+  const dialog = v.page.getByRole("dialog");
+  await dialog.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await dialog.getByRole("button", { name: "Sign in and continue" }).click();
+  await dialog.getByLabel("Code from your authenticator app").fill(await app.next());
+  await v.check("the second factor");
+  await dialog.getByRole("button", { name: "Continue" }).click();
+  await v.reads("Your name was changed.");
+  await v.reads("Cate Gates");
+  assert.ok(username);
+}));
+
+test("mf_01 a user whose role requires no factor confirms with the password before adding one, and can remove it", journey(async (v) => {
+  await keeper(v, ["AG10036", "2010"], "Stephen", "Gate");
+  await addsApp(v);
+  await v.open(`${PORTAL}/users/add`);
+  await v.fill({ "First name": "Hal", "Last name": "Gate", "Email address": "hal@guarded.example", Username: "hal.gate1", "Initial password": "First-Visit-21!" });
+  await v.page.getByRole("radio", { name: "Helper" }).check();
+  await v.presses("Add user");
+  await v.reads("Hal Gate was added");
+  const hal = await Visitor.create();
+  await hal.open(`${PORTAL}/sign-in`);
+  await hal.fill({ Username: "hal.gate1", Password: "First-Visit-21!" });
+  await hal.presses("Sign in");
+  await hal.fill({ "Current password": "First-Visit-21!", "New password": PASSWORD });
+  await hal.presses("Change password");
+  await hal.sees("Hello, Hal");
+  await hal.follows("My profile");
+  await hal.page.getByRole("link", { name: "Show second factors" }).click();
+  await hal.sees("Second factors");
+  await hal.check("no factors");
+  // As if the sign-in was a while ago.
+  const late = { status: 403, contentType: "application/problem+json", body: JSON.stringify({ type: "urn:vestibule:problem:step-up-required", status: 403, title: "Confirmation required", detail: "Confirm this with your password, then try again." }) };
+  await hal.page.route(/authenticator-apps\/enrollment$/, (route) => route.fulfill(late), { times: 1 });
+  await hal.page.getByRole("link", { name: "Add an authenticator app" }).click();
+  await hal.sees("Confirm that it is you");
+  await hal.check("the password");
+  await hal.fill({ Password: "Wrong-River-58!" });
+  await hal.presses("Continue");
+  await hal.page.getByRole("alert").getByText("is incorrect").first().waitFor();
+  await hal.fill({ Password: PASSWORD });
+  await hal.presses("Continue");
+  await hal.sees("Add an authenticator app");
+  await hal.page.getByRole("link", { name: "Cancel" }).click();
+  await hal.sees("Second factors");
+  await addsApp(hal, "Tablet");
+  await hal.page.getByRole("link", { name: "Not now" }).click();
+  await hal.follows("Remove Tablet");
+  await hal.presses("Remove");
+  await hal.reads("Tablet was removed.");
+  await hal.reads("You have no authenticator apps.");
+  await hal.leaves();
 }));

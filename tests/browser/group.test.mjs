@@ -57,9 +57,7 @@ test("ux_01 a revoked invitation cannot be used", journey(async (v) => {
   const link = linkIn(await email("kit@blueheron.example", /invit/i), "/invitations/accept");
   await v.page.getByRole("row", { name: /kit@/ }).getByRole("button", { name: "Revoke" }).click();
   await v.reads("The invitation of Kit Moss was revoked.");
-  await v.open("/group/app/sign-out");
-  await v.presses("Sign out");
-  await v.sees("You are signed out");
+  await v.signsOut("group");
   await v.open(link);
   await v.reads(/revoked|withdrawn|no longer/i);
 }));
@@ -179,8 +177,7 @@ test("ag_02 a user changes the password at any time, and the old one no longer w
   await pia.presses("Change password");
   await pia.reads("Your password was changed");
   await pia.leaves();
-  await v.open("/group/app/sign-out");
-  await v.presses("Sign out");
+  await v.signsOut("group");
   await v.open("/group/app/sign-in");
   await v.fill({ Username: "pia.holm", Password: PASSWORD });
   await v.presses("Sign in");

@@ -40,7 +40,7 @@ export const email = (to, subject) => until(`the email ${subject} to ${to}`, () 
 export const linkIn = (mail, page) => {
   const found = mail.text.match(/http:\S+/g)?.find((l) => l.includes(page));
   assert.ok(found, `no link to ${page} in ${mail.text}`);
-  return found;
+  return found.replace("127.0.0.1", "localhost");
 };
 
 const letterTexts = () => readdirSync(join(DATA, "letters")).filter((f) => f.endsWith(".json")).map((f) => JSON.parse(readFileSync(join(DATA, "letters", f), "utf8")).text);
@@ -116,6 +116,13 @@ export class Visitor {
     await this.presses("Sign in");
     await this.page.waitForURL((url) => !url.pathname.endsWith("/sign-in"));
     await this.page.locator("main").waitFor();
+    return this;
+  }
+
+  async signsOut(portal) {
+    await this.open(`/${portal}/app/sign-out`);
+    await this.presses("Sign out");
+    await this.sees("You are signed out");
     return this;
   }
 

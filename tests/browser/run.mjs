@@ -28,6 +28,7 @@ const base = await new Promise((resolve, reject) => {
   server.on("exit", () => reject(new Error(`the system stopped: ${printed}`)));
 });
 let status = 1;
+const began = Date.now();
 try {
   const all = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "factors", "all"];
   const given = process.argv.slice(2);
@@ -42,4 +43,5 @@ try {
   await new Promise((resolve) => server.on("exit", resolve));
   rmSync(folder, { recursive: true, force: true });
 }
+console.log(`The journeys took ${Math.round((Date.now() - began) / 1000)} s.`);
 process.exit(status);
