@@ -7,9 +7,14 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { chromium } from "playwright-core";
 
-/** Passkeys need a name: browsers refuse IP addresses. */
-export const BASE = process.env.BASE.replace("127.0.0.1", "localhost");
-export const DATA = process.env.DATA;
+/** The address and the data folder of the system. Passkeys need a name: browsers refuse IP addresses. */
+export let BASE;
+export let DATA;
+export const use = (base, data) => {
+  BASE = base?.replace("127.0.0.1", "localhost");
+  DATA = data;
+};
+use(process.env.BASE, process.env.DATA);
 export const PASSWORD = "Quiet-River-58!";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -34,8 +39,8 @@ async function until(what, find, within = 20_000) {
 export const emails = (to) =>
   readFileSync(join(DATA, "inbox.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)).filter((m) => !to || m.to.some((t) => t.includes(to)));
 
-/** The latest email to an address whose subject matches. */
-export const email = (to, subject) => until(`the email ${subject} to ${to}`, () => emails(to).filter((m) => subject.test(m.subject)).at(-1));
+/** The latest email to an address whose subject matches; `after` is how many the address had before. */
+export const email = (to, subject, after = 0) => until(`the email ${subject} to ${to}`, () => emails(to).slice(after).filter((m) => subject.test(m.subject)).at(-1));
 
 export const linkIn = (mail, page) => {
   const found = mail.text.match(/http:\S+/g)?.find((l) => l.includes(page));
@@ -229,9 +234,9 @@ export async function registers(v, { first, last, email: address, username, veri
   await v.presses("Continue");
 }
 
-/** Accepts an invitation from the link in the email. */
-export async function acceptsInvitation(v, address, username) {
-  const mail = await email(address, /invited|invitation/i);
+/** Accepts an invitation from the link in the email; `after` is how many emails the address had before. */
+export async function acceptsInvitation(v, address, username, after) {
+  const mail = await email(address, /invited|invitation/i, after);
   await v.open(linkIn(mail, "/invitations/accept"));
   assert.ok(!v.page.url().includes("token"), "the token is removed from the address bar");
   await v.presses("Continue");
