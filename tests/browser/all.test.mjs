@@ -2,53 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BASE, PASSWORD, Visitor, journey } from "./harness.mjs";
 
-const PORTALS = ["agent", "employer", "group", "help-desk", "member", "mixed", "practice", "producer", "provider"];
-const MODES = { "a phone": { viewport: { width: 320, height: 640 } }, "dark mode": { colorScheme: "dark" }, "forced colors": { forcedColors: "active" } };
-const OPEN = ["", "/sign-in", "/register", "/forgot-password", "/forgot-username", "/registration-code", "/no-such-page", "/password-reset", "/invitations/accept", "/email-confirmation", "/email-change-cancellation"];
-const OWN = ["", "/profile", "/profile/name", "/profile/email", "/profile/password", "/profile/links", "/profile/sessions", "/profile/activity", "/feedback", "/users", "/users/add", "/invitations", "/invitations/new", "/invitations/upload", "/audit-trail", "/sign-out", "/organizations"];
-
-for (const [mode, options] of Object.entries(MODES)) {
-  test(`pg_02 every page passes axe in ${mode}`, { timeout: 300_000 }, async () => {
-    const v = await Visitor.create(options);
-    for (const page of OPEN) {
-      await v.open(`/group/app${page}`);
-      await v.check(`${mode} ${page}`);
-    }
-    await v.signsIn("group", "ruth.okafor");
-    for (const page of OWN) {
-      await v.open(`/group/app${page}`);
-      await v.check(`${mode} ${page}`);
-    }
-    await v.leaves();
-  });
-}
-
-test("pg_02 text at 200 % stays usable", async () => {
-  const v = await Visitor.create({ viewport: { width: 640, height: 425 } });
-  await v.page.addInitScript(() => addEventListener("DOMContentLoaded", () => (document.documentElement.style.fontSize = "200%")));
-  for (const page of OPEN) {
-    await v.open(`/provider/app${page}`);
-    await v.check(`200 % ${page}`);
-  }
-  await v.signsIn("group", "ruth.okafor");
-  for (const page of OWN) {
-    await v.open(`/group/app${page}`);
-    await v.check(`200 % ${page}`);
-  }
-  await v.leaves();
-});
-
-test("pg_01 every portal has working public pages", async () => {
-  const v = await Visitor.create();
-  for (const portal of PORTALS) {
-    for (const page of OPEN.slice(0, 6)) {
-      await v.open(`/${portal}/app${page}`);
-      await v.check(`${portal} ${page}`);
-    }
-  }
-  await v.leaves();
-});
-
 test("pg_01 a portal whose policy no page knows is fully usable", journey(async (v) => {
   await v.open("/mixed/app");
   await v.sees("Mixed Portal");

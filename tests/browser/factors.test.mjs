@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { App, PASSWORD, Visitor, email, journey, registers } from "./harness.mjs";
+import { App, PASSWORD, Visitor, email, journey, ownSystem, registers } from "./harness.mjs";
+
+ownSystem();
 
 const PORTAL = "/guarded/app";
 

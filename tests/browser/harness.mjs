@@ -4,8 +4,9 @@ import { createHmac } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { after } from "node:test";
+import { after, before } from "node:test";
 import { chromium } from "playwright-core";
+import { System } from "./system.mjs";
 
 /** The address and the data folder of the system. Passkeys need a name: browsers refuse IP addresses. */
 export let BASE;
@@ -15,9 +16,32 @@ export const use = (base, data) => {
   DATA = data;
 };
 use(process.env.BASE, process.env.DATA);
+
+/** Starts a system for the tests of one file; `prepare` changes its folders before it starts. */
+export function ownSystem(prepare) {
+  const system = new System();
+  before(async () => {
+    await prepare?.(system);
+    if (!system.base) await system.start();
+    use(system.base, system.data);
+  });
+  after(async () => {
+    await system.stop();
+    system.remove();
+  });
+  return system;
+}
 export const PASSWORD = "Quiet-River-58!";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** How a page is checked: each mode changes several things at once that don't depend on each other. */
+const MODES = {
+  "light, desktop": {},
+  "dark, 320 px": { colorScheme: "dark", width: 320 },
+  "forced colors, text at 200 %": { forcedColors: "active", width: 640, text: "200%" },
+};
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+/** What depends on colors and sizes alone. */
+const STYLE = { runOnly: { type: "rule", values: ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"] } };
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 after(() => browser.close());
@@ -58,7 +82,7 @@ export const pinFor = (name, not, where = "") =>
 export class Visitor {
   static async create(options = {}) {
     const visitor = new Visitor();
-    visitor.context = await browser.newContext({ viewport: { width: 1200, height: 850 }, ...options });
+    visitor.context = await browser.newContext({ viewport: { width: 1200, height: 850 }, reducedMotion: "reduce", ...options });
     visitor.page = await visitor.context.newPage();
     visitor.page.setDefaultTimeout(15_000);
     visitor.faults = [];
@@ -150,16 +174,47 @@ export class Visitor {
     return this.session;
   }
 
-  /** Checks the page with axe and for what must never happen. */
+  /** Checks the page in every mode with axe and for what must never happen. */
   async check(state = "") {
+    const size = this.page.viewportSize();
+    for (const [mode, { width, text = "", ...media }] of Object.entries(MODES)) {
+      await this.page.emulateMedia({ colorScheme: "light", forcedColors: "none", ...media });
+      await this.page.setViewportSize({ width: width ?? size.width, height: size.height });
+      await this.page.evaluate((size) => {
+        document.documentElement.style.fontSize = size;
+      }, text);
+      await this.passes(`${await this.page.title()} ${state} (${mode})`, media.forcedColors ? STYLE : { runOnly: TAGS });
+    }
+    await this.page.emulateMedia({ colorScheme: null, forcedColors: null });
+    await this.page.setViewportSize(size);
+    await this.page.evaluate(() => {
+      document.documentElement.style.fontSize = "";
+    });
+    return this;
+  }
+
+  async passes(what, options) {
     const session = await this.devtools();
-    const expression = `${AXE};axe.run(document, { runOnly: ${JSON.stringify(TAGS)} }).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200) + " " + n.failureSummary)])))`;
-    const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true });
-    assert.equal(exceptionDetails, undefined);
-    assert.deepEqual(JSON.parse(result.value), [], `axe on ${await this.page.title()} ${state}`);
-    assert.deepEqual(this.faults, [], `on ${await this.page.title()} ${state}`);
+    const run = async (expression) => {
+      const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true });
+      assert.equal(exceptionDetails, undefined);
+      return result.value;
+    };
+    if (!(await run("typeof axe === 'object'"))) await run(`${AXE};0`);
+    const violations = await run(`axe.run(document, ${JSON.stringify({ ...options, resultTypes: ["violations"] })}).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200) + " " + n.failureSummary)])))`);
+    assert.deepEqual(JSON.parse(violations), [], `axe on ${what}`);
+    assert.deepEqual(this.faults, [], `on ${what}`);
     const wide = await this.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth + 1);
-    assert.equal(wide, false, `${await this.page.title()} ${state} scrolls sideways`);
+    assert.equal(wide, false, `${what} scrolls sideways`);
+  }
+
+  /** Shows a page as a link would, without loading the document again. */
+  async shows(path) {
+    await this.page.evaluate((to) => {
+      history.pushState({}, "", to);
+      dispatchEvent(new PopStateEvent("popstate"));
+    }, path);
+    await this.page.locator("#app:not([aria-busy])").waitFor({ state: "attached" });
     return this;
   }
 

@@ -1,29 +1,27 @@
 // Journeys that begin months after the first sign-in, on a system of their own whose clock is moved.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { PASSWORD, Visitor, acceptsInvitation, email, emails, journey, linkIn, use } from "./harness.mjs";
-import { System } from "./system.mjs";
+import { test } from "node:test";
+import { PASSWORD, Visitor, acceptsInvitation, email, emails, journey, linkIn, ownSystem, use } from "./harness.mjs";
 
 const NEW_PASSWORD = "Calm-Meadow-73!";
 const DAYS = 91;
-const system = new System();
 
 /** The date some days from now. */
 const date = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
 
 /** Changes a policy file. */
-function edit(portal, change) {
+function edit(system, portal, change) {
   const file = join(system.portals, `${portal}.toml`);
   writeFileSync(file, change(readFileSync(file, "utf8")));
 }
 
 const reregistration = (start, transition, cutoff) => (policy) => `${policy}\n[[campaign]]\nkind = "re_registration"\nstart = ${date(start)}\ncutoff = ${date(cutoff)}\ntransition_days = ${transition}\n`;
 
-before(async () => {
-  edit("member", (policy) => policy.replace(/\non = \S+\ncreated_before = \S+/, `\non = ${date(60)}\ncreated_before = ${date(60)}`));
-  edit("group", reregistration(80, 90, 300));
-  edit("agent", reregistration(2, 30, 200));
+ownSystem(async (system) => {
+  edit(system, "member", (policy) => policy.replace(/\non = \S+\ncreated_before = \S+/, `\non = ${date(60)}\ncreated_before = ${date(60)}`));
+  edit(system, "group", reregistration(80, 90, 300));
+  edit(system, "agent", reregistration(2, 30, 200));
   await system.start();
   use(system.base, system.data);
   const ruth = await Visitor.create();
@@ -36,14 +34,9 @@ before(async () => {
   await email("ilse@blueheron.example", /invit/i);
   await ruth.leaves();
   await system.stop();
-  edit("practice", (policy) => policy.replace('revision = "2026-10"', 'revision = "2027-02"'));
+  edit(system, "practice", (policy) => policy.replace('revision = "2026-10"', 'revision = "2027-02"'));
   system.run("tick", "--days", String(DAYS));
   await system.start();
-});
-
-after(async () => {
-  await system.stop();
-  system.remove();
 });
 
 /** Signs in with a password that has expired, and chooses another one. */
