@@ -2,7 +2,7 @@
 
 import { get, patch, post, remove } from "../api.js";
 import { facts, h, notice, tag } from "../dom.js";
-import { form } from "../form.js";
+import { action, form } from "../form.js";
 import { link, page } from "../layout.js";
 import { createPasskey, supportsPasskeys } from "../passkeys.js";
 import { state } from "../state.js";
@@ -39,6 +39,9 @@ export async function list() {
     title: "Second factors",
     back: ["profile", "My profile"],
     body: [
+      found.pending_reset
+        ? notice("warn", "A reset of your second factors was started", h("p", null, "Your second factors are removed when you confirm it. If you did not ask for it, cancel it."), action("Cancel the reset", () => remove("me/second-factor-reset"), { done: () => state.refresh("The reset was canceled.") }))
+        : null,
       h("p", null, found.is_required ? "Your role requires a second factor when you sign in." : "With a second factor, nobody can sign in with your password alone.", " Add more than one, so that you can sign in if you lose one of them."),
       offers("passkey")
         ? [h("h2", null, "Passkeys"), found.passkeys.length ? items(found.passkeys, (p) => (p.signs_in_alone ? tag("Signs in without the password", "good") : tag("With the password"))) : h("p", null, "You have no passkeys."), h("p", null, link(...ADD.passkey.link, { class: "button" }))]

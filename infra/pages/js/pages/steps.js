@@ -6,24 +6,22 @@ import { factorForm } from "../factors.js";
 import { action, form, nest } from "../form.js";
 import { link, phone } from "../layout.js";
 import { state } from "../state.js";
-import { ADD } from "./second-factors.js";
 import { date, newPassword, usernameField, verificationFields } from "../words.js";
+import { lost } from "./factor-reset.js";
+import { ADD } from "./second-factors.js";
 
 const after = (message) => state.restart(message);
 
 const STEPS = {
-  enter_second_factor: () => {
-    const help = state.portal.help_desk;
-    return {
-      title: "Confirm that it is you",
-      body: [
-        h("p", null, "Your password was correct. Confirm with your second factor to continue."),
-        factorForm({ kinds: state.me.second_factors ?? [], done: () => after(), trust: true }),
-        h("h2", null, "Did you lose your second factor?"),
-        h("p", null, `Call ${help.name} at `, phone(help), `. ${help.hours}.`),
-      ],
-    };
-  },
+  enter_second_factor: () => ({
+    title: "Confirm that it is you",
+    body: [
+      h("p", null, "Your password was correct. Confirm with your second factor to continue."),
+      factorForm({ kinds: state.me.second_factors ?? [], done: () => after(), trust: true }),
+      h("h2", null, "Did you lose your second factor?"),
+      lost(),
+    ],
+  }),
 
   set_up_second_factor: () => ({
     title: "Set up a second factor",
