@@ -40,6 +40,7 @@ mod register {
 mod reset_password;
 mod second_factor;
 mod sign_in;
+mod single_sign_on;
 mod system {
     mod account_takeover;
     mod bad_input;
