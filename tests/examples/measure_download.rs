@@ -15,7 +15,7 @@ use futures::StreamExt;
 use vestibule_domain::values::ids::PortalId;
 use vestibule_http::parts::MAX_BYTES;
 use vestibule_local::Options;
-use vestibule_tests::measure::{held_mib, peak_mib, reset_peak, sizes, without_stream};
+use vestibule_tests::measure::{held_mib, peak_mib, reset_peak, sizes};
 use vestibule_tests::meter::Meter;
 use vestibule_tests::people::{group_principal, with};
 use vestibule_tests::{Item, World, options};
@@ -43,7 +43,6 @@ async fn measure(count: usize, endpoint: String) {
     let all = world.items(&world.instance.tables.main).await;
     let is_row = |i: &Item| i["sk"].as_s().unwrap().starts_with("M#");
     let model = all.into_iter().find(is_row).unwrap();
-    without_stream(&world.instance).await;
     seed(&world, &model, count - 1).await;
 
     let dana = world.sign_in("employer", "ruth.okafor").await;

@@ -19,7 +19,7 @@ use std::time::Instant;
 use vestibule_import_records::Outcome;
 use vestibule_local::instance::FEEDS;
 use vestibule_local::{Instance, Options, folder, sample_records};
-use vestibule_tests::measure::{cpu_ms, peak_mib, reset_peak, sizes, without_stream};
+use vestibule_tests::measure::{cpu_ms, peak_mib, reset_peak, sizes};
 
 #[tokio::main]
 async fn main() {
@@ -37,7 +37,6 @@ async fn measure(count: usize, endpoint: String) {
     })
     .await
     .unwrap();
-    without_stream(&instance).await;
     let bucket = data.path().join(folder::BUCKETS).join(FEEDS);
     for (day, what, changed) in [
         (1, "all new", 0),

@@ -18,7 +18,7 @@ use vestibule_domain::values::ids::PortalId;
 use vestibule_inactivity_sweep::Run;
 use vestibule_local::Options;
 use vestibule_store::due::SHARDS;
-use vestibule_tests::measure::{cpu_ms, peak_mib, reset_peak, sizes, without_stream};
+use vestibule_tests::measure::{cpu_ms, peak_mib, reset_peak, sizes};
 use vestibule_tests::meter::Meter;
 use vestibule_tests::people::{agent, with};
 use vestibule_tests::{Item, World, options};
@@ -52,7 +52,6 @@ async fn measure(count: usize, endpoint: String) {
         .into_iter()
         .find(|i| i["sk"] == text("A"))
         .expect("the account that was registered");
-    without_stream(&world.instance).await;
     seed(&world, &model, count).await;
 
     world.pass_days(181);

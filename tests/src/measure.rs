@@ -4,8 +4,6 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use aws_sdk_dynamodb::types::StreamSpecification;
-use vestibule_local::Instance;
 use vestibule_local::instance::{FREE, embedded};
 
 /// Measures each size given on the command line, one after the other. `measure` receives the size
@@ -52,20 +50,6 @@ impl Drop for Killed {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Disables the stream of the main table. Nothing reads it in a measurement, and the embedded
-/// DynamoDB scans it at every write.
-pub async fn without_stream(instance: &Instance) {
-    let off = StreamSpecification::builder().stream_enabled(false);
-    instance
-        .db
-        .update_table()
-        .table_name(&instance.tables.main)
-        .stream_specification(off.build().unwrap())
-        .send()
-        .await
-        .unwrap();
 }
 
 /// Returns the peak memory of this process since [`reset_peak`], in MiB.

@@ -352,7 +352,7 @@ impl Instance {
         };
         let database = match &options.dynamodb_endpoint {
             Some(_) => None,
-            None => Some(open(options.data.as_deref())?),
+            None => Some(open(options.data.as_deref(), saved)?),
         };
         let endpoint = match (&options.dynamodb_endpoint, &database) {
             (None, Some(database)) => serve_database(database.clone(), at(0)).await?,
@@ -947,16 +947,35 @@ pub const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// # Errors
 /// Fails if the database file can't be opened or no port is free.
 pub async fn embedded(folder: Option<&Path>, at: SocketAddr) -> Result<String, StartError> {
-    serve_database(open(folder)?, at).await
+    serve_database(open(folder, None)?, at).await
 }
 
-fn open(folder: Option<&Path>) -> Result<Embedded, StartError> {
-    let database = match folder.map(|f| f.join(folder::DATABASE)) {
-        Some(path) => Database::new(utf8(&path)?),
-        None => Database::memory(),
+/// Opens the database, which has the index of its stream already where it is restored from a copy.
+fn open(folder: Option<&Path>, saved: Option<&Saved>) -> Result<Embedded, StartError> {
+    let database = match (folder, saved) {
+        (Some(folder), _) => indexed(&folder.join(folder::DATABASE)),
+        (None, Some(_)) => Ok(Database::memory()?),
+        (None, None) => (|| {
+            let file = NamedTempFile::new()?;
+            indexed(file.path())?;
+            let database = Database::memory()?;
+            database.restore_from(utf8(file.path())?)?;
+            Ok(database)
+        })(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
     Ok(Embedded(database))
+}
+
+/// Opens a database file and adds an index to the stream, of which the engine otherwise reads every record for
+/// each write.
+fn indexed(path: &Path) -> Result<Database, StartError> {
+    let database = Database::new(utf8(path)?)?;
+    rusqlite::Connection::open(path)?.execute_batch(
+        "CREATE INDEX IF NOT EXISTS stream_by_sequence_number
+         ON _stream_records (table_name, CAST(sequence_number AS INTEGER))",
+    )?;
+    Ok(database)
 }
 
 fn utf8(path: &Path) -> Result<&str, StartError> {
