@@ -27,12 +27,16 @@ use crate::{ID_TOKEN, OAuthErrorResponse};
 )]
 pub(crate) struct EndSessionQuery {
     /// The ID token that the application received. Without it, the user confirms on a page of the portal.
+    #[param(max_length = 16384)]
     id_token_hint: Option<String>,
     /// Where the browser goes then, exactly as in the policy.
+    #[param(max_length = 500)]
     post_logout_redirect_uri: Option<String>,
     /// Returned to the application.
+    #[param(max_length = 2048)]
     state: Option<String>,
     /// The client id.
+    #[param(max_length = 40)]
     client_id: Option<String>,
 }
 
@@ -44,12 +48,16 @@ pub(crate) struct EndSessionQuery {
 )]
 pub(crate) struct EndSessionRequest {
     /// The ID token that the application received. Without it, the user confirms on a page of the portal.
+    #[schema(max_length = 16384)]
     id_token_hint: Option<String>,
     /// Where the browser goes then, exactly as in the policy.
+    #[schema(max_length = 500)]
     post_logout_redirect_uri: Option<String>,
     /// Returned to the application.
+    #[schema(max_length = 2048)]
     state: Option<String>,
     /// The client id.
+    #[schema(max_length = 40)]
     client_id: Option<String>,
 }
 

@@ -32,20 +32,28 @@ use crate::{ID_TOKEN, OAuthErrorResponse, scope};
 )]
 pub(crate) struct ExchangeCodeRequest {
     /// `authorization_code`.
+    #[schema(max_length = 40)]
     grant_type: String,
     /// The code.
+    #[schema(max_length = 256)]
     code: String,
     /// The address to which the code was sent.
+    #[schema(max_length = 500)]
     redirect_uri: String,
     /// The verifier of the request's `code_challenge` (RFC 7636).
+    #[schema(max_length = 128)]
     code_verifier: String,
     /// The client id, unless the client authenticates with `Authorization: Basic`.
+    #[schema(max_length = 40)]
     client_id: Option<String>,
     /// The secret of the client, for `client_secret_post`.
+    #[schema(max_length = 100)]
     client_secret: Option<String>,
     /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, for `private_key_jwt`.
+    #[schema(max_length = 100)]
     client_assertion_type: Option<String>,
     /// The JWT that the client signed.
+    #[schema(max_length = 16384)]
     client_assertion: Option<String>,
 }
 

@@ -20,16 +20,22 @@ use crate::{ClaimsResponse, OAuthErrorResponse, access, scope};
 )]
 pub(crate) struct TokenRequest {
     /// The access token.
+    #[schema(max_length = 16384)]
     token: String,
     /// `access_token`.
+    #[schema(max_length = 40)]
     token_type_hint: Option<String>,
     /// The client id, unless the client authenticates with `Authorization: Basic`.
+    #[schema(max_length = 40)]
     client_id: Option<String>,
     /// The secret of the client, for `client_secret_post`.
+    #[schema(max_length = 100)]
     client_secret: Option<String>,
     /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, for `private_key_jwt`.
+    #[schema(max_length = 100)]
     client_assertion_type: Option<String>,
     /// The JWT that the client signed.
+    #[schema(max_length = 16384)]
     client_assertion: Option<String>,
 }
 

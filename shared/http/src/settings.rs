@@ -150,8 +150,8 @@ impl Bootstrap {
                 audit: setting("AUDIT_TABLE", "the name of the audit table")?,
             },
             key_id: setting("KMS_KEY_ID", "the KMS key that wraps the keyring")?,
-            signing_alias: variable("SIGNING_KEY_ALIAS")
-                .unwrap_or_else(|| SIGNING_KEY_ALIAS.to_owned()),
+            signing_alias: setting("SIGNING_KEY_ALIAS", "the aliases of the signing keys")
+                .unwrap_or_else(|_| SIGNING_KEY_ALIAS.to_owned()),
             portals: portals_folder(portals),
         })
     }
