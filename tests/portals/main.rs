@@ -39,6 +39,7 @@ mod register {
 }
 mod reset_password;
 mod second_factor;
+mod second_factor_reset;
 mod sign_in;
 mod system {
     mod account_takeover;

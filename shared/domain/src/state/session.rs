@@ -41,6 +41,10 @@ pub enum TokenKind {
     Email,
     /// The cancellation of a change of email address. The locator is the account.
     EmailCancellation,
+    /// A reset of second factors. The locator is the account.
+    FactorReset,
+    /// The cancellation of a reset of second factors. The locator is the account.
+    FactorResetCancellation,
 }
 
 impl TokenKind {
@@ -52,6 +56,8 @@ impl TokenKind {
             Self::VouchedReset => "vh",
             Self::Email => "ve",
             Self::EmailCancellation => "vc",
+            Self::FactorReset => "vf",
+            Self::FactorResetCancellation => "vx",
         }
     }
 }
