@@ -174,6 +174,53 @@ export class Visitor {
     return this.session;
   }
 
+  /** Presses Tab until something with this label or text has the focus. */
+  async tabsTo(name) {
+    const { keyboard } = this.page;
+    for (let i = 0; i < 80; i += 1) {
+      await keyboard.press("Tab");
+      const focused = await this.page.evaluate(() => {
+        const e = document.activeElement;
+        return (e.labels?.[0]?.textContent ?? e.textContent).replace(" (optional)", "");
+      });
+      if (focused === name) return this;
+    }
+    return assert.fail(`${name} cannot be reached with the keyboard`);
+  }
+
+  /** Types into fields, by keyboard alone. */
+  async types(values) {
+    for (const [label, value] of Object.entries(values)) {
+      await this.tabsTo(label);
+      await this.page.keyboard.type(value);
+    }
+    return this;
+  }
+
+  /** Reaches a link or a button with Tab and presses Enter. */
+  async enters(name) {
+    await this.tabsTo(name);
+    await this.page.keyboard.press("Enter");
+    return this;
+  }
+
+  /** Reaches a radio button or a checkbox and presses Space. */
+  async selects(name) {
+    await this.tabsTo(name);
+    await this.page.keyboard.press("Space");
+    return this;
+  }
+
+  /** Signs in by keyboard alone, beginning at the start page. */
+  async signsInByKeyboard(portal, username) {
+    await this.open(`/${portal}/app`);
+    await this.enters("Sign in");
+    await this.sees("Sign in");
+    await this.types({ Username: username, Password: PASSWORD });
+    await this.page.keyboard.press("Enter");
+    return this;
+  }
+
   /** Checks the page in every mode with axe and for what must never happen. */
   async check(state = "") {
     const size = this.page.viewportSize();

@@ -8,7 +8,7 @@ import { System } from "./system.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** These files share a system, so they run one after the other. */
-const shared = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "all"];
+const shared = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "keyboard", "all"];
 /** Each of these starts a system of its own. They run beside the others. */
 const own = ["factors", "every-page", "later"];
 const given = process.argv.slice(2);
