@@ -49,6 +49,7 @@ const ROUTES = [
   ["register-again", "steps", "registerAgain", "session"],
   ["feedback", "home", "feedback", "full"],
   ["services/:id", "home", "service", "full"],
+  ["authorize", "authorize", "authorize", "any"],
   ["users", "users", "list", "full"],
   ["users/add", "users", "add", "full"],
   ["users/upload", "invitations", "uploadUsers", "full"],

@@ -1,9 +1,13 @@
 //! The first page: the portals, the sample people and commands to try.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use jiff::Timestamp;
 use serde_json::json;
 use vestibule_domain::policy::{Onboarding, Policy, RegistrationType, StaffPolicy};
 
@@ -11,7 +15,7 @@ use super::commands::{BEARER, Example, data, security_answers, sign_in};
 use super::site::{Site, page as respond};
 use crate::people::{People, Person};
 use crate::personas::DIEGO;
-use crate::{Instance, post};
+use crate::{Instance, applications, post};
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -22,6 +26,7 @@ struct HomePage<'a> {
     /// The system's time, if the clock was moved.
     moved_to: Option<String>,
     people: &'a People,
+    now: Timestamp,
     examples: Vec<Example>,
     portals: Vec<PortalCard>,
     records: Vec<&'static FreeRecord>,
@@ -32,13 +37,16 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
     let people = site.people.get().unwrap_or(&nobody);
     let portals = &site.instance.app.portals;
     let policies = portals.all().unwrap_or_default().into_iter();
-    let cards = policies.map(|policy| PortalCard::of(policy)).collect();
+    let cards = policies
+        .map(|policy| PortalCard::of(policy, &site.base))
+        .collect();
     let page = HomePage {
         here: "/",
         mails: site.instance.inbox.len(),
         letters: site.instance.letters().len(),
         moved_to: moved_to(&site.instance),
         people,
+        now: site.instance.app.clock.now(),
         examples: examples(&site.base, people, &site.instance),
         portals: cards,
         records: FREE_RECORDS
@@ -47,6 +55,14 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
             .collect(),
     };
     respond(StatusCode::OK, &page)
+}
+
+/// Returns what the authenticator apps of the sample people show now, by portal and username.
+pub(super) async fn codes(State(site): State<Site>) -> Json<BTreeMap<String, String>> {
+    let now = site.instance.app.clock.now();
+    let people = site.people.get().into_iter().flat_map(|p| &p.people);
+    let shown = people.filter_map(|p| Some((p.key(), p.code(now)?)));
+    Json(shown.collect())
 }
 
 fn moved_to(instance: &Instance) -> Option<String> {
@@ -70,6 +86,8 @@ struct PortalCard {
     phone: String,
     registration_types: Vec<WayLine>,
     staff: Option<String>,
+    /// The address of its sample application, if its policy has one.
+    application: Option<String>,
 }
 
 /// Registration types that require the same.
@@ -79,7 +97,7 @@ struct WayLine {
 }
 
 impl PortalCard {
-    fn of(policy: &Policy) -> Self {
+    fn of(policy: &Policy, base: &str) -> Self {
         let mut registration_types: Vec<WayLine> = Vec::new();
         for registration_type in &policy.registration_types {
             let verification = verification(registration_type);
@@ -94,7 +112,11 @@ impl PortalCard {
                 }),
             }
         }
+        let has_application = !policy.applications.is_empty();
+        let application =
+            has_application.then(|| applications::address(base, policy.portal.as_str()));
         Self {
+            application,
             name: policy.portal.to_string(),
             title: policy.title.to_string(),
             phone: policy.help_desk.phone.to_string(),

@@ -18,12 +18,21 @@ use vestibule_domain::policy::portals::Portals;
 use self::site::{missing, page, respond};
 use crate::instance::{LETTERS, PrintedLetter};
 use crate::standins::ses::ReceivedMail;
-use crate::{StartError, control, links};
+use crate::{StartError, applications, control, links};
 
 pub use self::site::Site;
+pub(crate) use self::site::sample_page;
 
 /// Paths of this server that no portal can have as its name.
-const RESERVED: [&str; 5] = ["inbox", "letters", "api", links::PATH, control::PATH];
+const RESERVED: [&str; 7] = [
+    "inbox",
+    "letters",
+    "api",
+    "authenticator-codes",
+    links::PATH,
+    control::PATH,
+    applications::PATH,
+];
 
 /// Checks that no portal has the name of a page.
 ///
@@ -43,6 +52,7 @@ pub fn check_names(portals: &Portals) -> Result<(), StartError> {
 pub fn router(site: Site) -> Router {
     Router::new()
         .route("/", get(home::page))
+        .route("/authenticator-codes", get(home::codes))
         .route("/inbox", get(inbox))
         .route("/inbox/{number}", get(mail))
         .route(
