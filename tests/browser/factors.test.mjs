@@ -57,7 +57,8 @@ test("mf_01 mf_02 a role that requires a second factor is led to an authenticato
   await v.presses("Add app");
   await v.page.getByRole("alert").waitFor();
   await v.check("a wrong code");
-  await v.open(`${PORTAL}/next`);
+  await v.open(`${PORTAL}/users`);
+  await v.sees("Set up a second factor");
   await addsApp(v);
   await v.check("recovery codes");
   const codes = await createsCodes(v);
@@ -77,7 +78,9 @@ test("mf_01 mf_02 a role that requires a second factor is led to an authenticato
   await v.presses("Continue");
   await v.page.getByRole("alert").getByText("Save the codes, then select the box.").waitFor();
   await continues(v);
-  // They are shown once.
+  // Where the person wanted to go.
+  await v.sees("Users");
+  // The codes are shown once.
   await v.page.goBack();
   await v.sees(/Second factors|Recovery codes|Add an authenticator app/);
   assert.equal(await v.page.locator(".codes").count(), 0);
