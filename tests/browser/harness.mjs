@@ -8,21 +8,21 @@ import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 import { System } from "./system.mjs";
 
-/** The address and the data folder of the system. Passkeys need a name: browsers refuse IP addresses. */
+/** The address and the data folder of the system. */
 export let BASE;
 export let DATA;
 export const use = (base, data) => {
-  BASE = base?.replace("127.0.0.1", "localhost");
+  BASE = base;
   DATA = data;
 };
 use(process.env.BASE, process.env.DATA);
 
-/** Starts a system for the tests of one file; `prepare` changes its folders before it starts. */
-export function ownSystem(prepare) {
+/** Starts a system for the tests of one file, with options of `cargo portal`; `prepare` can start it and change its folders. */
+export function ownSystem(options = [], prepare) {
   const system = new System();
   before(async () => {
     await prepare?.(system);
-    if (!system.base) await system.start();
+    if (!system.base) await system.start(...options);
     use(system.base, system.data);
   });
   after(async () => {
@@ -69,7 +69,7 @@ export const email = (to, subject, after = 0) => until(`the email ${subject} to 
 export const linkIn = (mail, page) => {
   const found = mail.text.match(/http:\S+/g)?.find((l) => l.includes(page));
   assert.ok(found, `no link to ${page} in ${mail.text}`);
-  return found.replace("127.0.0.1", "localhost");
+  return found;
 };
 
 const letterTexts = () => readdirSync(join(DATA, "letters")).filter((f) => f.endsWith(".json")).map((f) => JSON.parse(readFileSync(join(DATA, "letters", f), "utf8")).text);
@@ -346,4 +346,25 @@ export async function acceptsInvitation(v, address, username, after) {
   await v.fill({ Password: PASSWORD });
   await v.presses("Continue");
   await v.presses("Register");
+}
+
+/** Adds an authenticator app and returns it. */
+export async function addsApp(v, name = "Phone") {
+  await v.page.getByRole("link", { name: "Add an authenticator app" }).click();
+  await v.sees("Add an authenticator app");
+  await v.page.getByText("Enter a key instead").click();
+  const app = new App(await v.page.locator(".key").textContent());
+  await v.fill({ Name: name, Code: await app.next() });
+  await v.presses("Add app");
+  await v.reads(`The authenticator app ${name} was added.`);
+  return app;
+}
+
+/** Adds an authenticator app to the account of a person who is signed in. */
+export async function protects(v, portal) {
+  await v.open(`/${portal}/app/profile/second-factors`);
+  const app = await addsApp(v);
+  await v.page.getByRole("link", { name: "Not now" }).click();
+  await v.sees("Second factors");
+  return app;
 }

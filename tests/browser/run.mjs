@@ -36,7 +36,7 @@ async function runShared() {
   if (chosen.length && !chosen.some((c) => shared.includes(c))) return true;
   const system = new System();
   try {
-    await system.start();
+    await system.start("--optional-factors");
     const passed = await run(shared, { BASE: system.base, DATA: system.data }, "inherit");
     await system.stop();
     return passed;
