@@ -7,10 +7,23 @@ use std::path::Path;
 use vestibule_domain::policy::portals::Portals;
 use vestibule_http::portals;
 
-use crate::{StartError, applications};
+use crate::StartError;
 
 /// The path below which placeholders for pages of the plan's own website are served.
 pub const PATH: &str = "links";
+
+/// The path below which the sample applications are served.
+pub const APPLICATIONS: &str = "applications";
+
+/// Returns the address of a portal's sample application. It has another host name than the portal, so that it is
+/// another site for a browser.
+pub fn application_address(base: &str, portal: &str) -> String {
+    let base = match base.contains("//localhost") {
+        true => base.replacen("//localhost", "//127.0.0.1", 1),
+        false => base.replacen("//127.0.0.1", "//localhost", 1),
+    };
+    format!("{base}/{APPLICATIONS}/{portal}")
+}
 
 /// Reads the policies of a folder, with each `site` replaced by the portal's pages below `base`.
 ///
@@ -28,7 +41,7 @@ pub fn portals(folder: &Path, base: &str) -> Result<Portals, StartError> {
             others: format!("{base}/{PATH}/{portal}"),
         };
         let text = with_origins(&with_site(&text, policy.site.as_str(), &local), base);
-        let text = with_application(&text, &applications::address(base, portal.as_str()));
+        let text = with_application(&text, &application_address(base, portal.as_str()));
         files.push((portal.clone(), file.display().to_string(), text));
     }
     let portals = Portals::new(files);
