@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PASSWORD, Visitor, acceptsInvitation, email, journey, linkIn, registers } from "./harness.mjs";
+import { PASSWORD, Visitor, acceptsInvitation, email, emails, journey, linkIn, registers } from "./harness.mjs";
 
 const ruth = (v) => v.signsIn("group", "ruth.okafor");
 
@@ -57,9 +57,7 @@ test("ux_01 a revoked invitation cannot be used", journey(async (v) => {
   const link = linkIn(await email("kit@blueheron.example", /invit/i), "/invitations/accept");
   await v.page.getByRole("row", { name: /kit@/ }).getByRole("button", { name: "Revoke" }).click();
   await v.reads("The invitation of Kit Moss was revoked.");
-  await v.open("/group/app/sign-out");
-  await v.presses("Sign out");
-  await v.sees("You are signed out");
+  await v.signsOut("group");
   await v.open(link);
   await v.reads(/revoked|withdrawn|no longer/i);
 }));
@@ -106,6 +104,56 @@ test("ag_09 ag_10 a removed user is signed out at the next click", journey(async
   await ona.presses("Check again");
   await ona.sees("Sign in");
   await ona.leaves();
+}));
+
+test("ag_10 only the principal invites a removed user again, who registers again", journey(async (v) => {
+  await ruth(v);
+  await invites(v, "Uma", "Reed", "uma@blueheron.example");
+  const first = await Visitor.create();
+  await acceptsInvitation(first, "uma@blueheron.example", "uma.reed");
+  await first.sees("Waiting for approval");
+  await first.leaves();
+  await v.open("/group/app/users?query=uma.reed");
+  await v.follows("Uma Reed");
+  await v.follows("Remove");
+  await v.presses("Remove user");
+  await v.reads("Uma Reed was removed.");
+  const alma = await Visitor.create();
+  await alma.signsIn("group", "alma.lind");
+  await alma.open("/group/app/invitations/new");
+  await alma.fill({ "First name": "Uma", "Last name": "Reed", "Email address": "uma@blueheron.example" });
+  await alma.page.getByRole("radio", { name: "Staff" }).check();
+  await alma.presses("Send invitation");
+  await alma.page.getByRole("alert").getByText(/principal/i).waitFor();
+  await alma.check("an administrator");
+  await alma.leaves();
+  const earlier = emails("uma@blueheron.example").length;
+  await invites(v, "Uma", "Reed", "uma@blueheron.example");
+  const again = await Visitor.create();
+  await again.open("/group/app/sign-in");
+  await again.fill({ Username: "uma.reed", Password: PASSWORD });
+  await again.presses("Sign in");
+  await again.page.getByRole("alert").waitFor();
+  await acceptsInvitation(again, "uma@blueheron.example", "uma.reed.again", earlier);
+  await again.sees("Waiting for approval");
+  await again.leaves();
+}));
+
+test("ag_08 bl_01 a person who has a username joins another organization from the invitation", journey(async (v) => {
+  await ruth(v);
+  await invites(v, "Chandra", "Rao", "chandra@cedarandpine.example");
+  const mail = await email("chandra@cedarandpine.example", /invit/i);
+  const guest = await Visitor.create();
+  await guest.open(linkIn(mail, "/invitations/accept"));
+  await guest.follows("Sign in and join with it");
+  await guest.fill({ Username: "chandra.rao", Password: PASSWORD });
+  await guest.presses("Sign in");
+  await guest.sees("Join Blue Heron Manufacturing");
+  await guest.check("joining");
+  await guest.presses("Join with this username");
+  await guest.sees("Waiting for approval");
+  await guest.reads("You joined Blue Heron Manufacturing.");
+  await guest.leaves();
 }));
 
 test("ag_15 ex_14 the profile lists who manages the access", journey(async (v) => {
@@ -179,8 +227,7 @@ test("ag_02 a user changes the password at any time, and the old one no longer w
   await pia.presses("Change password");
   await pia.reads("Your password was changed");
   await pia.leaves();
-  await v.open("/group/app/sign-out");
-  await v.presses("Sign out");
+  await v.signsOut("group");
   await v.open("/group/app/sign-in");
   await v.fill({ Username: "pia.holm", Password: PASSWORD });
   await v.presses("Sign in");

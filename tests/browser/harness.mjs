@@ -1,16 +1,47 @@
 // What the journeys share: a browser, people who use the pages, their emails and letters, and the checks of every page.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { after } from "node:test";
+import { after, before } from "node:test";
 import { chromium } from "playwright-core";
+import { System } from "./system.mjs";
 
-export const BASE = process.env.BASE;
-export const DATA = process.env.DATA;
+/** The address and the data folder of the system. Passkeys need a name: browsers refuse IP addresses. */
+export let BASE;
+export let DATA;
+export const use = (base, data) => {
+  BASE = base?.replace("127.0.0.1", "localhost");
+  DATA = data;
+};
+use(process.env.BASE, process.env.DATA);
+
+/** Starts a system for the tests of one file; `prepare` changes its folders before it starts. */
+export function ownSystem(prepare) {
+  const system = new System();
+  before(async () => {
+    await prepare?.(system);
+    if (!system.base) await system.start();
+    use(system.base, system.data);
+  });
+  after(async () => {
+    await system.stop();
+    system.remove();
+  });
+  return system;
+}
 export const PASSWORD = "Quiet-River-58!";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** How a page is checked: each mode changes several things at once that don't depend on each other. */
+const MODES = {
+  "light, desktop": {},
+  "dark, 320 px": { colorScheme: "dark", width: 320 },
+  "forced colors, text at 200 %": { forcedColors: "active", width: 640, text: "200%" },
+};
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+/** What depends on colors and sizes alone. */
+const STYLE = { runOnly: { type: "rule", values: ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"] } };
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 after(() => browser.close());
@@ -19,8 +50,8 @@ export const people = () => JSON.parse(readFileSync(join(DATA, "people.json"), "
 export const person = (portal, name) => people().find((p) => p.portal === portal && p.name === name);
 
 /** Waits until a value is there; the value comes from outside of the browser, such as an email. */
-async function until(what, find) {
-  const ends = Date.now() + 20_000;
+async function until(what, find, within = 20_000) {
+  const ends = Date.now() + within;
   for (;;) {
     const found = find();
     if (found) return found;
@@ -32,13 +63,13 @@ async function until(what, find) {
 export const emails = (to) =>
   readFileSync(join(DATA, "inbox.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)).filter((m) => !to || m.to.some((t) => t.includes(to)));
 
-/** The latest email to an address whose subject matches. */
-export const email = (to, subject) => until(`the email ${subject} to ${to}`, () => emails(to).filter((m) => subject.test(m.subject)).at(-1));
+/** The latest email to an address whose subject matches; `after` is how many the address had before. */
+export const email = (to, subject, after = 0) => until(`the email ${subject} to ${to}`, () => emails(to).slice(after).filter((m) => subject.test(m.subject)).at(-1));
 
 export const linkIn = (mail, page) => {
   const found = mail.text.match(/http:\S+/g)?.find((l) => l.includes(page));
   assert.ok(found, `no link to ${page} in ${mail.text}`);
-  return found;
+  return found.replace("127.0.0.1", "localhost");
 };
 
 const letterTexts = () => readdirSync(join(DATA, "letters")).filter((f) => f.endsWith(".json")).map((f) => JSON.parse(readFileSync(join(DATA, "letters", f), "utf8")).text);
@@ -51,7 +82,7 @@ export const pinFor = (name, not, where = "") =>
 export class Visitor {
   static async create(options = {}) {
     const visitor = new Visitor();
-    visitor.context = await browser.newContext({ viewport: { width: 1200, height: 850 }, ...options });
+    visitor.context = await browser.newContext({ viewport: { width: 1200, height: 850 }, reducedMotion: "reduce", ...options });
     visitor.page = await visitor.context.newPage();
     visitor.page.setDefaultTimeout(15_000);
     visitor.faults = [];
@@ -117,6 +148,13 @@ export class Visitor {
     return this;
   }
 
+  async signsOut(portal) {
+    await this.open(`/${portal}/app/sign-out`);
+    await this.presses("Sign out");
+    await this.sees("You are signed out");
+    return this;
+  }
+
   /** Signs in and, if asked, chooses the organization to work for. */
   async worksFor(organization, portal, username) {
     await this.signsIn(portal, username);
@@ -130,23 +168,146 @@ export class Visitor {
     return this;
   }
 
-  /** Checks the page with axe and for what must never happen. */
-  async check(state = "") {
-    const session = await this.context.newCDPSession(this.page);
-    const expression = `${AXE};axe.run(document, { runOnly: ${JSON.stringify(TAGS)} }).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200) + " " + n.failureSummary)])))`;
-    const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true });
-    await session.detach();
-    assert.equal(exceptionDetails, undefined);
-    assert.deepEqual(JSON.parse(result.value), [], `axe on ${await this.page.title()} ${state}`);
-    assert.deepEqual(this.faults, [], `on ${await this.page.title()} ${state}`);
-    const wide = await this.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth + 1);
-    assert.equal(wide, false, `${await this.page.title()} ${state} scrolls sideways`);
+  /** One session for everything: when one ends, Chromium removes the page's authenticators. */
+  async devtools() {
+    this.session ??= await this.context.newCDPSession(this.page);
+    return this.session;
+  }
+
+  /** Presses Tab until something with this label or text has the focus. */
+  async tabsTo(name) {
+    const { keyboard } = this.page;
+    for (let i = 0; i < 80; i += 1) {
+      await keyboard.press("Tab");
+      const focused = await this.page.evaluate(() => {
+        const e = document.activeElement;
+        return (e.labels?.[0]?.textContent ?? e.textContent).replace(" (optional)", "");
+      });
+      if (focused === name) return this;
+    }
+    return assert.fail(`${name} cannot be reached with the keyboard`);
+  }
+
+  /** Types into fields, by keyboard alone. */
+  async types(values) {
+    for (const [label, value] of Object.entries(values)) {
+      await this.tabsTo(label);
+      await this.page.keyboard.type(value);
+    }
     return this;
+  }
+
+  /** Reaches a link or a button with Tab and presses Enter. */
+  async enters(name) {
+    await this.tabsTo(name);
+    await this.page.keyboard.press("Enter");
+    return this;
+  }
+
+  /** Reaches a radio button or a checkbox and presses Space. */
+  async selects(name) {
+    await this.tabsTo(name);
+    await this.page.keyboard.press("Space");
+    return this;
+  }
+
+  /** Signs in by keyboard alone, beginning at the start page. */
+  async signsInByKeyboard(portal, username) {
+    await this.open(`/${portal}/app`);
+    await this.enters("Sign in");
+    await this.sees("Sign in");
+    await this.types({ Username: username, Password: PASSWORD });
+    await this.page.keyboard.press("Enter");
+    return this;
+  }
+
+  /** Checks the page in every mode with axe and for what must never happen. */
+  async check(state = "") {
+    const size = this.page.viewportSize();
+    for (const [mode, { width, text = "", ...media }] of Object.entries(MODES)) {
+      await this.page.emulateMedia({ colorScheme: "light", forcedColors: "none", ...media });
+      await this.page.setViewportSize({ width: width ?? size.width, height: size.height });
+      await this.page.evaluate((size) => {
+        document.documentElement.style.fontSize = size;
+      }, text);
+      await this.passes(`${await this.page.title()} ${state} (${mode})`, media.forcedColors ? STYLE : { runOnly: TAGS });
+    }
+    await this.page.emulateMedia({ colorScheme: null, forcedColors: null });
+    await this.page.setViewportSize(size);
+    await this.page.evaluate(() => {
+      document.documentElement.style.fontSize = "";
+    });
+    return this;
+  }
+
+  async passes(what, options) {
+    const session = await this.devtools();
+    const run = async (expression) => {
+      const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true });
+      assert.equal(exceptionDetails, undefined);
+      return result.value;
+    };
+    if (!(await run("typeof axe === 'object'"))) await run(`${AXE};0`);
+    const violations = await run(`axe.run(document, ${JSON.stringify({ ...options, resultTypes: ["violations"] })}).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200) + " " + n.failureSummary)])))`);
+    assert.deepEqual(JSON.parse(violations), [], `axe on ${what}`);
+    assert.deepEqual(this.faults, [], `on ${what}`);
+    const wide = await this.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth + 1);
+    assert.equal(wide, false, `${what} scrolls sideways`);
+  }
+
+  /** Shows a page as a link would, without loading the document again. */
+  async shows(path) {
+    await this.page.evaluate((to) => {
+      history.pushState({}, "", to);
+      dispatchEvent(new PopStateEvent("popstate"));
+    }, path);
+    await this.page.locator("#app:not([aria-busy])").waitFor({ state: "attached" });
+    return this;
+  }
+
+  /** Gives the browser an authenticator that verifies its user without asking. */
+  async hasAuthenticator() {
+    const session = await this.devtools();
+    await session.send("WebAuthn.enable");
+    const options = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
+    const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", { options });
+    return {
+      credentials: async () => (await session.send("WebAuthn.getCredentials", { authenticatorId })).credentials,
+      verifiesUser: (isUserVerified) => session.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified }),
+    };
   }
 
   async leaves() {
     assert.deepEqual(this.faults, []);
     await this.context.close();
+  }
+}
+
+/** An authenticator app (RFC 6238: SHA-1, six digits, 30 seconds). It never shows the same code twice. */
+export class App {
+  last = 0;
+
+  /** The secret is in base32. */
+  constructor(secret) {
+    const bits = [...secret.replace(/[\s=]/g, "")].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+    this.key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  }
+
+  code(step) {
+    const counter = Buffer.alloc(8);
+    counter.writeBigUInt64BE(BigInt(step));
+    const mac = createHmac("sha1", this.key).update(counter).digest();
+    const at = mac.at(-1) & 15;
+    return String((mac.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+  }
+
+  /** The code of the first time step that was not used and is accepted: the last one, this one or the next one. */
+  async next() {
+    const now = () => Math.floor(Date.now() / 30_000);
+    const step = Math.max(this.last + 1, now() - 1);
+    await until("the next code", () => step <= now() + 1, 70_000);
+    this.last = step;
+    return this.code(step);
   }
 }
 
@@ -156,6 +317,9 @@ export const journey = (run, options) => async () => {
   try {
     await run(visitor);
     await visitor.check();
+  } catch (error) {
+    error.stack += `\nThe page was ${visitor.page.url()}:\n${await visitor.page.locator("body").innerText({ timeout: 1000 }).catch(() => "not readable")}`;
+    throw error;
   } finally {
     await visitor.context.close();
   }
@@ -172,9 +336,9 @@ export async function registers(v, { first, last, email: address, username, veri
   await v.presses("Continue");
 }
 
-/** Accepts an invitation from the link in the email. */
-export async function acceptsInvitation(v, address, username) {
-  const mail = await email(address, /invited|invitation/i);
+/** Accepts an invitation from the link in the email; `after` is how many emails the address had before. */
+export async function acceptsInvitation(v, address, username, after) {
+  const mail = await email(address, /invited|invitation/i, after);
   await v.open(linkIn(mail, "/invitations/accept"));
   assert.ok(!v.page.url().includes("token"), "the token is removed from the address bar");
   await v.presses("Continue");

@@ -53,3 +53,32 @@ test("ex_02 an audit trail shows who signed in and from where", journey(async (v
   await v.open("/practice/app/audit-trail?action=sign_in");
   await v.page.getByRole("row", { name: /rex\.lind.*Sign-in/ }).first().waitFor();
 }));
+
+test("ex_10 a provider lets an office manager control access and takes it back", journey(async (v) => {
+  await v.signsIn("practice", "omar.haddad");
+  await v.sees("Hello, Omar");
+  await v.open("/practice/app/users/add");
+  await v.fill({ "First name": "Ines", "Last name": "Desk", "Email address": "ines@riverbend.example", Username: "ines.desk", "Initial password": "First-Visit-21!" });
+  await v.page.getByRole("radio", { name: "Office manager" }).check();
+  await v.presses("Add user");
+  await v.reads("Ines Desk was added with the username ines.desk.");
+  const ines = await Visitor.create();
+  await ines.signsIn("practice", "ines.desk", "First-Visit-21!");
+  await ines.fill({ "Current password": "First-Visit-21!", "New password": PASSWORD });
+  await ines.presses("Change password");
+  await ines.sees("Hello, Ines");
+  await ines.page.getByRole("navigation").getByRole("link", { name: "Users" }).click();
+  await ines.sees("Users");
+  await ines.check("an office manager");
+  await v.follows("Ines Desk");
+  await v.follows("Change access");
+  await v.page.getByRole("radio", { name: "Staff" }).check();
+  await v.check("the access");
+  await v.presses("Save access");
+  await v.reads("The access of Ines Desk was changed.");
+  // At the next click.
+  await ines.follows("Omar Haddad");
+  await ines.page.getByRole("heading", { level: 1, name: /not allowed|permission|access/i }).waitFor();
+  await ines.check("no longer");
+  await ines.leaves();
+}));

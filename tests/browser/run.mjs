@@ -1,41 +1,50 @@
-// Starts the whole system on a free port with a data folder of its own, runs the journeys in a browser, and stops it.
-// Usage: node run.mjs [part of a test's name]. Environment: PORTAL (the binary), CHROMIUM (the browser).
+// Starts the whole system, goes through the journeys in a browser, and stops it.
+// Usage: node run.mjs [name of a file, such as group] [part of a test's name]. Environment: PORTAL (the binary), CHROMIUM (the
+// browser), PAGES (a folder of pages to use in the place of those in the binary).
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { System } from "./system.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, "../..");
-const portal = process.env.PORTAL ?? join(root, "target/debug/portal");
-if (!existsSync(portal)) throw new Error(`${portal} does not exist: run cargo build --workspace --bin portal`);
-const folder = mkdtempSync(join(tmpdir(), "vestibule-browser-"));
-const portals = join(folder, "portals");
-cpSync(join(root, "infra/portals"), portals, { recursive: true });
-cpSync(join(here, "mixed.toml"), join(portals, "mixed.toml"));
-const data = join(folder, "data");
+/** These files share a system, so they run one after the other. */
+const shared = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "keyboard", "all"];
+/** Each of these starts a system of its own. They run beside the others. */
+const own = ["factors", "every-page", "later"];
+const given = process.argv.slice(2);
+const all = [...shared, ...own];
+const chosen = given.filter((g) => all.includes(g));
+const names = given.filter((g) => !all.includes(g)).map((g) => `--test-name-pattern=${g}`);
+const began = Date.now();
 
-const server = spawn(portal, ["--port", "0", "--data", data, "--portals", portals], { stdio: ["ignore", "pipe", "inherit"] });
-const base = await new Promise((resolve, reject) => {
-  let printed = "";
-  server.stdout.on("data", (chunk) => {
-    printed += chunk;
-    const found = /Vestibule runs at (http:\/\/[^/\s]+)\//.exec(printed);
-    if (found) resolve(found[1]);
-  });
-  server.on("exit", () => reject(new Error(`the system stopped: ${printed}`)));
-});
-let status = 1;
-try {
-  const name = process.argv[2] ? [`--test-name-pattern=${process.argv[2]}`] : [];
-  const files = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "all"].map((f) => join(here, `${f}.test.mjs`));
-  const tests = spawn(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...name, ...files], { stdio: "inherit", env: { ...process.env, BASE: base, DATA: data, PORTAL: portal } });
-  status = await new Promise((resolve) => tests.on("exit", (code) => resolve(code ?? 1)));
-} finally {
-  server.removeAllListeners("exit");
-  server.kill("SIGTERM");
-  await new Promise((resolve) => server.on("exit", resolve));
-  rmSync(folder, { recursive: true, force: true });
+/** Runs files one after the other; returns whether all of their tests passed. */
+function run(files, environment, output) {
+  const wanted = files.filter((f) => !chosen.length || chosen.includes(f)).map((f) => join(here, `${f}.test.mjs`));
+  if (!wanted.length) return true;
+  const tests = spawn(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...names, ...wanted], { stdio: ["ignore", output, "inherit"], env: { ...process.env, ...environment } });
+  const printed = [];
+  tests.stdout?.on("data", (chunk) => printed.push(chunk));
+  return new Promise((resolve) =>
+    tests.on("close", (code) => {
+      process.stdout.write(Buffer.concat(printed));
+      resolve(code === 0);
+    }),
+  );
 }
-process.exit(status);
+
+async function runShared() {
+  if (chosen.length && !chosen.some((c) => shared.includes(c))) return true;
+  const system = new System();
+  try {
+    await system.start();
+    const passed = await run(shared, { BASE: system.base, DATA: system.data }, "inherit");
+    await system.stop();
+    return passed;
+  } finally {
+    system.remove();
+  }
+}
+
+const passed = await Promise.all([runShared(), run(own, {}, "pipe")]);
+console.log(`The journeys took ${Math.round((Date.now() - began) / 1000)} s.`);
+process.exit(passed.every(Boolean) ? 0 : 1);

@@ -39,6 +39,7 @@ mod register {
 }
 mod reset_password;
 mod second_factor;
+mod second_factor_reset;
 mod sign_in;
 mod single_sign_on;
 mod system {

@@ -467,6 +467,33 @@ async fn me_08_a_letter_that_cannot_be_printed_later_is_reported_when_it_is_prin
 }
 
 #[tokio::test]
+async fn mf_06_the_letter_of_a_reset_that_cannot_be_printed_is_reported_to_its_owner() {
+    let world = World::new().await;
+    let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
+    maria.adds_app(&world, "Phone").await;
+    let desk = world.help_desk().await;
+    let path = format!("/accounts/member/{}/second-factor-reset", maria.id().await);
+    let reason = json!({ "reason": "Caller lost the phone." });
+    desk.agent.post(&path, reason).await.expect(200);
+    let replaced = [(
+        "\"Harborlight Health\", \"Member",
+        "\"\u{1f3e0}\", \"Member",
+    )];
+    let folder = portals_with("member", &replaced, "");
+    let printer = Printer {
+        portals: std::sync::Arc::new(vestibule_http::portals::open(folder.path()).unwrap()),
+        ..world.instance.printer.clone()
+    };
+    let done = at_work("print-letters", printer.run()).await.unwrap();
+    assert_eq!((done.printed, done.problems), (0, 1));
+    let mail = world.last_mail_to("maria@example.com").await;
+    assert_eq!(mail.subject, "We could not mail your PIN letter");
+    assert_eq!(invariants(&world).await.done("mark_letter_not_printed"), 1);
+}
+
+#[tokio::test]
 async fn bl_03_an_address_that_does_not_fit_the_envelope_is_refused_when_it_is_entered() {
     let world = World::new().await;
     let wide = "W".repeat(60);

@@ -213,6 +213,7 @@ async fn mf_02_a_role_that_requires_a_factor_is_led_to_set_one_up_and_reaches_no
     let portals = portals_with("group", &[("[second_factor]", required)], "");
     let world = World::with(Options {
         portals: portals.path().to_owned(),
+        optional_factors: false,
         ..options()
     })
     .await;

@@ -12,8 +12,8 @@ import urllib.request
 
 import pyotp
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from fido2.cose import ES256
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from fido2.cose import ES256, EdDSA
 from fido2.utils import websafe_decode, websafe_encode
 from fido2.webauthn import AttestationObject, AttestedCredentialData, AuthenticatorData, CollectedClientData
 from soft_fido2 import Fido2Authenticator, KeyPair
@@ -107,9 +107,9 @@ class Soft:
 class Crafted:
     """A passkey whose responses are built with fido2, right or wrong."""
 
-    def __init__(self, origin, handle):
-        self.origin, self.handle, self.count = origin, handle, 0
-        self.key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, origin, key=None):
+        self.origin, self.handle, self.count = origin, b"", 0
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
         self.id = hashlib.sha256(str(time.time_ns()).encode()).digest()
 
     def response(self, parts):
@@ -122,7 +122,9 @@ class Crafted:
         return AuthenticatorData.create(hashlib.sha256(rp_id.encode()).digest(), flags, count, credential)
 
     def create(self, options, flags=FLAG.UP | FLAG.UV, rp_id=None, **client):
-        key = ES256.from_cryptography_key(self.key.public_key())
+        self.handle = websafe_decode(options["user"]["id"])
+        kind = ES256 if isinstance(self.key, ec.EllipticCurvePrivateKey) else EdDSA
+        key = kind.from_cryptography_key(self.key.public_key())
         credential = AttestedCredentialData.create(bytes(16), self.id, key)
         data = self.data(rp_id or options["rp"]["id"], flags | FLAG.AT, credential=credential)
         fields = {"type": "webauthn.create", "challenge": options["challenge"], "origin": self.origin} | client
@@ -133,7 +135,9 @@ class Crafted:
         data = self.data(rp_id or options["rpId"], flags, count)
         fields = {"type": "webauthn.get", "challenge": options["challenge"], "origin": self.origin} | client
         client_data = CollectedClientData.create(**fields)
-        signature = (key or self.key).sign(data + client_data.hash, ec.ECDSA(hashes.SHA256()))
+        key, signed = key or self.key, data + client_data.hash
+        is_curve = isinstance(key, ec.EllipticCurvePrivateKey)
+        signature = key.sign(signed, ec.ECDSA(hashes.SHA256())) if is_curve else key.sign(signed)
         return self.response({"clientDataJSON": client_data, "authenticatorData": data,
                               "signature": signature, "userHandle": self.handle})
 
@@ -157,7 +161,7 @@ def removed(api, factor):
 def check_algorithms(api, base, person):
     """MF-01, MF-03, MF-05: passkeys of each algorithm, and attestation statements that were not requested."""
     made = 0
-    kinds = [("ES256", KeyPair.generate_ecdsa), ("EdDSA", KeyPair.generate_ed25519), ("RS256", KeyPair.generate_rsa)]
+    kinds = [("ES256", KeyPair.generate_ecdsa), ("RS256", KeyPair.generate_rsa)]
     for name, generate in kinds:
         for attestation in ("none", "packed-self"):
             api.signs_in(*person)
@@ -178,14 +182,26 @@ def check_algorithms(api, base, person):
             api.token = session["token"]
             removed(api, factor)
             made += 1
-    return made
+    # soft_fido2 encodes EdDSA keys with a key type that RFC 9053 does not know, so this one is built with fido2.
+    api.signs_in(*person)
+    crafted = Crafted(base, ed25519.Ed25519PrivateKey.generate())
+    status, factor = api.adds_passkey("EdDSA", crafted.create)
+    assert status == 201, factor
+    api.signs_in(*person)
+    assert api.gives_passkey(crafted.get)[0] == 200
+    status, session = api.signs_in_with_passkey(crafted.get)
+    assert status == 201 and "next_step" not in session, session
+    api.token = session["token"]
+    removed(api, factor)
+    return made + 1
 
 
 def check_unsupported(api, base, person):
     """Keys of algorithms that were not offered."""
     api.signs_in(*person)
     refused = 0
-    for generate in (lambda: KeyPair.generate_ecdsa(ec.SECP384R1()), lambda: KeyPair.generate_rsa(key_size=1024)):
+    short = lambda: KeyPair.generate_rsa(key_size=1024)
+    for generate in (lambda: KeyPair.generate_ecdsa(ec.SECP384R1()), short, KeyPair.generate_ed25519):
         soft = Soft(base, generate())
         status, response = api.adds_passkey("Odd", soft.create)
         assert status == 422 and response["type"].endswith("passkey-refused"), (status, response)
@@ -196,7 +212,7 @@ def check_unsupported(api, base, person):
 def check_wrong_registrations(api, base, person):
     """Everything that can be wrong in a registration."""
     api.signs_in(*person)
-    crafted = Crafted(base, b"")
+    crafted = Crafted(base)
     wrong = {
         "origin": lambda o: crafted.create(o, origin="https://evil.example"),
         "port": lambda o: crafted.create(o, origin=base + "1"),
@@ -222,17 +238,9 @@ def check_wrong_registrations(api, base, person):
 def check_wrong_assertions(api, base, person):
     """Everything that can be wrong in an assertion, as the second factor and alone."""
     api.signs_in(*person)
-    handles = []
-    crafted = Crafted(base, b"")
-
-    def create(options):
-        handles.append(websafe_decode(options["user"]["id"]))
-        return crafted.create(options)
-
-    status, factor = api.adds_passkey("Crafted", create)
+    crafted = Crafted(base)
+    status, factor = api.adds_passkey("Crafted", crafted.create)
     assert status == 201, factor
-    crafted.handle = handles[0]
-    session = api.token
     stranger = ec.generate_private_key(ec.SECP256R1())
     wrong = {
         "origin": lambda o: crafted.get(o, origin="https://evil.example"),
@@ -254,8 +262,8 @@ def check_wrong_assertions(api, base, person):
         assert api.gives_passkey(crafted.get)[0] == 200, what
         assert api.signs_in_with_passkey(get)[0] == 401, what
     for what, handle in {"unknown account": b"0" * 26, "not an id": b"x", "none": b""}.items():
-        other = Crafted(base, handle)
-        other.key, other.id, other.count = crafted.key, crafted.id, 1_000
+        other = Crafted(base, crafted.key)
+        other.handle, other.id, other.count = handle, crafted.id, 1_000
         assert api.signs_in_with_passkey(other.get)[0] == 401, what
     status, session = api.signs_in_with_passkey(crafted.get)
     assert status == 201, session

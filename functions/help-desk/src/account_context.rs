@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::policy::{Permission, Policy, ResetVerification};
 use vestibule_domain::rules::actions::Refusal;
 use vestibule_domain::rules::actions::authority::{Authority, Staff, Target};
 use vestibule_domain::rules::context::Context;
@@ -250,6 +250,8 @@ pub(crate) enum RequiredData {
     Nothing,
     /// The addresses that letters would be sent to.
     Addresses,
+    /// The addresses that the letter of a reset of second factors could be sent to.
+    ResetAddresses,
     /// Whether its organizations have other users.
     Colleagues,
 }
@@ -314,12 +316,20 @@ impl<'a> AccountContext<'a> {
 
     /// Loads the additional data that an action needs.
     async fn with(mut self, required: RequiredData) -> Result<Self, Problem> {
+        let section = self.policy.second_factor.as_ref();
+        let resets_by_letter =
+            section.is_some_and(|s| s.reset_verification == ResetVerification::PinLetter);
         for membership in &self.account.memberships {
             let waits = matches!(
                 membership.pending_step,
                 PendingStep::Pin { .. } | PendingStep::PinLetterWithheld
             );
-            if required == RequiredData::Addresses && waits {
+            let needs_address = match required {
+                RequiredData::Addresses => waits,
+                RequiredData::ResetAddresses => resets_by_letter,
+                RequiredData::Nothing | RequiredData::Colleagues => false,
+            };
+            if needs_address {
                 let address = self.app.letter_address(membership, self.policy).await?;
                 self.addresses
                     .extend(address.map(|a| (membership.organization.clone(), a)));
@@ -420,6 +430,15 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "no-password",
             "No password yet",
             "This account has no password yet, or its access has ended. Send a new registration code, or have an administrator of the organization extend the access.",
+        ),
+        Refusal::NoSecondFactor => conflict(
+            "no-second-factor",
+            "No second factor",
+            "This account has no second factor to reset. The owner can sign in with the password.",
+        ),
+        Refusal::PinLetterRequired => Problem::unsupported_on_portal(
+            policy,
+            "On this portal, second factors are removed only after a letter with a PIN. Secure the account without this option, then start a reset of the second factors.",
         ),
         Refusal::UsernameImmutable => conflict(
             "username-immutable",

@@ -14,6 +14,7 @@ mod reissue_pin;
 mod remove;
 mod rename;
 mod resend_invitation;
+mod reset_second_factors;
 mod secure;
 mod set_subscriptions;
 mod show;
@@ -29,6 +30,7 @@ use vestibule_domain::state::membership::{LetterStatus, Membership, PendingStep}
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::text::Email;
 use vestibule_http::responses::{self, EmailDeliveryProblem};
+use vestibule_http::second_factor::FactorResetResponse;
 
 vestibule_http::routes! {
     find_accounts::find_accounts,
@@ -38,6 +40,7 @@ vestibule_http::routes! {
     reissue_code::reissue_code,
     resend_invitation::resend_invitation,
     start_reset::start_reset,
+    reset_second_factors::start_factor_reset,
     unlock::unlock,
     unlock_record::unlock_record,
     secure::secure,
@@ -85,6 +88,11 @@ struct AccountResponse {
     /// When the latest password reset link expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     reset_link_expires_at: Option<String>,
+    /// Whether the owner has a second factor that the portal uses.
+    has_second_factor: bool,
+    /// The reset of the second factors that was started. Absent if none is pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_factor_reset: Option<FactorResetResponse>,
     /// The e-news publications that the owner subscribes to.
     subscriptions: Vec<String>,
     /// The account's role and status in each organization.
@@ -226,6 +234,8 @@ impl AccountResponse {
                 .as_ref()
                 .filter(|r| now < r.expires_at)
                 .map(|r| responses::moment(r.expires_at)),
+            has_second_factor: account.has_second_factor(policy),
+            second_factor_reset: FactorResetResponse::of(account, now),
             subscriptions: account.subscriptions.iter().cloned().collect(),
             memberships: account
                 .memberships

@@ -23,7 +23,8 @@ pub(crate) struct SecureAccountRequest {
     #[serde(default)]
     clear_security_answers: bool,
     /// Whether to remove the second factors and recovery codes, because the owner lost them or someone else may
-    /// have added one. The owner proves the address on record with the reset link (MF-06).
+    /// have added one. The owner proves the address on record with the reset link. Not on portals that reset second
+    /// factors with a PIN letter (MF-06).
     #[serde(default)]
     clear_second_factors: bool,
 }
@@ -56,7 +57,7 @@ impl ActionRequest for SecureAccountRequest {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountResponse, description = "The account after the action"),
-        (status = 409, description = "`account-disabled`, `account-deleted` or `conflict`"),
+        (status = 409, description = "`account-disabled`, `account-deleted`, `unsupported-on-portal` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]

@@ -9,6 +9,7 @@ mod list;
 mod list_agents;
 mod reissue_code;
 mod remove;
+mod reset_second_factors;
 mod review_decision;
 mod review_show;
 mod review_start;
@@ -47,6 +48,7 @@ vestibule_http::routes! {
     reissue_code::reissue_code,
     send_reset_link::send_reset_link,
     send_username::send_username,
+    reset_second_factors::start_reset,
     review_start::start,
     review_show::show,
     review_decision::decide,
@@ -268,6 +270,17 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             ),
         )
         .with_help(policy),
+        Refusal::NoSecondFactor => conflict(
+            "no-second-factor",
+            "No second factor",
+            "This user has no second factor to reset. They can sign in with the password.",
+        ),
+        Refusal::NoAddress => conflict(
+            "no-address",
+            "No address on record",
+            "There is no mailing address on record to send a letter with a PIN to. Remove this user and invite or add them again.",
+        )
+        .with_help(policy),
         Refusal::NotInReview => conflict(
             "not-in-review",
             "Not in this review",
@@ -316,7 +329,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Deleted
         | Refusal::Disabled
         | Refusal::WhichOrganization
-        | Refusal::NoAddress
+        | Refusal::PinLetterRequired
         | Refusal::OrganizationNotEmpty
         | Refusal::UsernameImmutable
         | Refusal::AlreadyActivated

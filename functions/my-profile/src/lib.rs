@@ -4,6 +4,7 @@
 mod add_authenticator_app;
 mod add_passkey;
 mod cancel_email_change;
+mod cancel_factor_reset;
 mod change_email;
 mod change_factors;
 mod choose_username;
@@ -32,4 +33,6 @@ vestibule_http::routes! {
     change_factors::rename_second_factor,
     change_factors::remove_second_factor,
     change_factors::create_recovery_codes,
+    cancel_factor_reset::cancel,
+    cancel_factor_reset::cancel_by_link,
 }

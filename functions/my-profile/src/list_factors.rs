@@ -8,6 +8,7 @@ use vestibule_domain::state::second_factor::FactorInfo;
 use vestibule_http::SignedIn;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::responses::moment;
+use vestibule_http::second_factor::FactorResetResponse;
 
 /// The caller's second factors.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +21,9 @@ pub(crate) struct SecondFactorsResponse {
     authenticator_apps: Vec<FactorResponse>,
     /// The number of unused recovery codes.
     recovery_codes_left: usize,
+    /// The reset that an administrator or the help desk started. Absent if none is pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_reset: Option<FactorResetResponse>,
 }
 
 /// A passkey of the caller.
@@ -86,5 +90,6 @@ pub(crate) async fn list_second_factors(SignedIn(caller): SignedIn) -> Json<Seco
         passkeys: passkeys.collect(),
         authenticator_apps: apps.collect(),
         recovery_codes_left: factors.recovery_codes.len(),
+        pending_reset: FactorResetResponse::of(account, caller.origin.at),
     })
 }

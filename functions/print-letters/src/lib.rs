@@ -229,7 +229,9 @@ impl Printer {
         let (Err(_), Some(letter)) = (&outcome.page, &outcome.letter) else {
             return Ok(());
         };
-        let LetterText::Pin { account, .. } = &letter.text else {
+        let (LetterText::Pin { account, .. } | LetterText::FactorReset { account, .. }) =
+            &letter.text
+        else {
             return Ok(());
         };
         let Ok(Some(policy)) = self.portals.get(letter.portal.as_str()) else {
@@ -319,7 +321,10 @@ impl Printer {
                 Err(reason) => {
                     wrong += 1;
                     let (account, record) = match letter.as_ref().map(|l| &l.text) {
-                        Some(LetterText::Pin { account, .. }) => (account.as_str(), ""),
+                        Some(
+                            LetterText::Pin { account, .. }
+                            | LetterText::FactorReset { account, .. },
+                        ) => (account.as_str(), ""),
                         Some(LetterText::Notification { provider_id, .. }) => {
                             ("", provider_id.as_str())
                         }

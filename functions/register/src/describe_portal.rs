@@ -55,6 +55,9 @@ pub(crate) struct PortalResponse {
     /// The number of minutes without a request after which a session ends; absent if there is no such limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     idle_minutes: Option<u32>,
+    /// The second factors that users can set up; absent if the portal has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_factor: Option<SecondFactorDescription>,
     /// The IANA name of the time zone in which the portal's days begin and end.
     time_zone: String,
     /// The country of postal addresses within the country, as two letters (ISO 3166-1).
@@ -108,6 +111,16 @@ pub(crate) struct PortalAgreement {
     form_url: String,
     /// Whether users accept it online (`accepted_agreements`) instead of signing it on paper.
     is_accepted_on_portal: bool,
+}
+
+/// The second factors of a portal.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SecondFactor)]
+pub(crate) struct SecondFactorDescription {
+    /// The kinds that users can set up: `passkey` and `authenticator_app`.
+    methods: Vec<&'static str>,
+    /// For how many days a device can be trusted; 0 if none can be (MF-08).
+    trusted_device_days: u32,
 }
 
 /// The plan's brand on the pages.
@@ -255,6 +268,13 @@ fn describe(policy: &Policy, help_desk_for: Vec<OfferedItem>) -> PortalResponse 
         reviews_access: policy.access_review.is_some(),
         accepts_feedback: policy.help_desk.email.is_some(),
         idle_minutes: policy.session.idle_minutes.map(|m| m.get()),
+        second_factor: policy
+            .second_factor
+            .as_ref()
+            .map(|s| SecondFactorDescription {
+                methods: s.methods.iter().map(|m| m.into_str()).collect(),
+                trusted_device_days: s.trusted_device_days.get(),
+            }),
         time_zone: policy.time_zone.name().to_owned(),
         home_country: policy.plan.home_country.0.as_str().to_owned(),
         brand: policy.brand.as_ref().map(|b| Brand {

@@ -6,6 +6,7 @@ mod end_session;
 mod give_second_factor;
 mod list_sessions;
 mod passkey_challenge;
+mod reset_second_factors;
 mod show_session;
 mod sign_in;
 mod sign_in_with_passkey;
@@ -30,6 +31,7 @@ vestibule_http::routes! {
     passkey_challenge::start_second_factor,
     give_second_factor::give_second_factor,
     give_second_factor::confirm_password,
+    reset_second_factors::reset_second_factors,
     list_sessions::list_sessions,
     end_session::end_session,
     show_session::show_session,
@@ -52,6 +54,10 @@ struct SessionResponse {
     /// for a user who has none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     second_factors: Vec<&'static str>,
+    /// What completes a reset of the second factors that was started for the user: `email` or `pin_letter`. Absent if
+    /// none is pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_factor_reset: Option<&'static str>,
     /// The step that the user must complete first: `enter_second_factor`, `change_password`,
     /// `set_up_second_factor`, `choose_username`,
     /// `choose_organization`, `register_again`, `call_help_desk`, `enter_pin`,
@@ -94,6 +100,10 @@ impl SessionResponse {
             user_id: is_known.then(|| session.account.to_string()),
             organization_id: organization.map(ToString::to_string),
             second_factors: second_factors(account, policy),
+            second_factor_reset: account
+                .second_factors
+                .pending_reset(now)
+                .map(|reset| reset.verification().into_str()),
             next_step: responses::step(next_step),
             reason: responses::reason(next_step),
             register_again: responses::register_again(membership, policy, now),

@@ -88,7 +88,7 @@ pub fn router(instance: Arc<Instance>, data: &Path, base: &str) -> Result<Router
 /// Returns the address at which a portal last ran on the data folder; by default that of `cargo portal`.
 pub fn last_base(data: &Path) -> String {
     read(data).map_or_else(
-        || "http://127.0.0.1:8600".to_owned(),
+        || "http://localhost:8600".to_owned(),
         |address| address.base,
     )
 }

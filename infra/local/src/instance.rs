@@ -42,6 +42,7 @@ use vestibule_secrets::{HashParameters, Hasher, Keyring};
 use vestibule_store::keyring::{Keys, OpenKeyring};
 use vestibule_store::{Store, Tables, tables};
 
+use crate::links::Changed;
 use crate::standins::kms::{self, LocalKms, SigningKeys};
 use crate::standins::s3;
 use crate::standins::ses::{self, Inbox, ReceivedMail};
@@ -58,6 +59,8 @@ pub struct Options {
     /// The base address of `cargo portal`, if links in emails and letters should lead to its pages. Without
     /// one, they lead to each policy's `site`.
     pub links: Option<String>,
+    /// Whether no role requires a second factor, whatever the policies say.
+    pub optional_factors: bool,
     /// A DynamoDB other than the embedded one: DynamoDB Local or AWS.
     pub dynamodb_endpoint: Option<String>,
     pub clock: Clock,
@@ -85,6 +88,7 @@ impl Options {
             data: None,
             portals: Path::new(env!("CARGO_MANIFEST_DIR")).join("../portals"),
             links: None,
+            optional_factors: false,
             dynamodb_endpoint: None,
             clock: Clock::System,
             hashing: HashParameters::default(),
@@ -129,7 +133,7 @@ pub struct Instance {
     pub fresh: bool,
     letters: Letters,
     stream: Mutex<Stream>,
-    portals: PathBuf,
+    portals: ReadPortals,
     keyring: Arc<OpenKeyring>,
     keys: Keys,
     kms_key: MasterKey,
@@ -153,6 +157,13 @@ enum Letters {
     Memory(Arc<std::sync::Mutex<Vec<PrintedLetter>>>),
 }
 
+/// Where policies were read, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ReadPortals {
+    folder: PathBuf,
+    changed: Changed,
+}
+
 /// The state of an [`Instance`] on the embedded DynamoDB at one moment. Instances can be started from it or
 /// be set back to it.
 #[derive(Debug)]
@@ -160,7 +171,7 @@ pub struct Saved {
     database: Vec<u8>,
     keyring: Arc<Keyring>,
     kms_key: MasterKey,
-    portals: (PathBuf, Arc<Portals>),
+    portals: (ReadPortals, Arc<Portals>),
     tables: Tables,
     stream: Vec<Option<String>>,
     inbox: Vec<ReceivedMail>,
@@ -337,12 +348,17 @@ impl Instance {
     }
 
     async fn start_with(mut options: Options, saved: Option<&Saved>) -> Result<Self, StartError> {
+        let read = ReadPortals {
+            folder: options.portals.clone(),
+            changed: Changed {
+                links: options.links.clone(),
+                optional_factors: options.optional_factors,
+            },
+        };
         let portals = match saved {
-            Some(Saved { portals, .. }) if portals.0 == options.portals => Arc::clone(&portals.1),
-            _ => Arc::new(match &options.links {
-                Some(base) => links::portals(&options.portals, base)?,
-                None => portals::read(&options.portals)?,
-            }),
+            Some(Saved { portals, .. }) if portals.0 == read => Arc::clone(&portals.1),
+            _ if read.changed == Changed::default() => Arc::new(portals::read(&read.folder)?),
+            _ => Arc::new(links::portals(&read.folder, &read.changed)?),
         };
         let lock = options.data.as_deref().map(folder::lock).transpose()?;
         let at = |nth: u16| {
@@ -499,7 +515,7 @@ impl Instance {
             fresh,
             letters,
             stream: Mutex::new(stream),
-            portals: options.portals,
+            portals: read,
             keyring: Arc::new(open),
             keys,
             kms_key,

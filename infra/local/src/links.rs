@@ -1,6 +1,6 @@
 //! Makes links in emails and letters lead to the pages of `cargo portal`, because the sites of the shipped
-//! policies don't exist, and lets these pages call the API. Only what is loaded changes; the policy files stay
-//! as they are.
+//! policies don't exist, and lets these pages call the API and use passkeys. On request, no role requires a second
+//! factor. Only what is loaded changes; the policy files stay as they are.
 
 use std::path::Path;
 
@@ -25,23 +25,37 @@ pub fn application_address(base: &str, portal: &str) -> String {
     format!("{base}/{APPLICATIONS}/{portal}")
 }
 
-/// Reads the policies of a folder, with each `site` replaced by the portal's pages below `base`.
+/// What is loaded in another way than the policy files say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// The base address of the pages that replace each `site`.
+    pub links: Option<String>,
+    /// Whether no role requires a second factor.
+    pub optional_factors: bool,
+}
+
+/// Reads the policies of a folder with changes.
 ///
 /// # Errors
 /// Fails if a policy is invalid.
-pub fn portals(folder: &Path, base: &str) -> Result<Portals, StartError> {
+pub fn portals(folder: &Path, changed: &Changed) -> Result<Portals, StartError> {
     let shipped = portals::read(folder)?;
     let mut files = Vec::new();
     for policy in shipped.all()? {
         let portal = &policy.portal;
         let file = folder.join(format!("{portal}.toml"));
-        let text = std::fs::read_to_string(&file)?;
-        let local = Local {
-            pages: format!("{base}/{portal}/{}", vestibule_pages::PATH),
-            others: format!("{base}/{PATH}/{portal}"),
-        };
-        let text = with_origins(&with_site(&text, policy.site.as_str(), &local), base);
-        let text = with_application(&text, &application_address(base, portal.as_str()));
+        let mut text = std::fs::read_to_string(&file)?;
+        if let Some(base) = &changed.links {
+            let local = Local {
+                pages: format!("{base}/{portal}/{}", vestibule_pages::PATH),
+                others: format!("{base}/{PATH}/{portal}"),
+            };
+            text = with_origins(&with_site(&text, policy.site.as_str(), &local), base);
+            text = with_application(&text, &application_address(base, portal.as_str()));
+        }
+        if changed.optional_factors {
+            text = without_required_factors(&text);
+        }
         files.push((portal.clone(), file.display().to_string(), text));
     }
     let portals = Portals::new(files);
@@ -58,15 +72,26 @@ struct Local {
 }
 
 /// Replaces the value of `site`, and the site in addresses that the plan's own website serves, such as the form
-/// of an agreement. The site stays an allowed origin.
+/// of an agreement. The site stays an allowed origin. Passkeys are bound to the host of the new one.
 fn with_site(policy: &str, site: &str, local: &Local) -> String {
     let page = format!("\"{site}/");
     let local_page = format!("\"{}/", local.others);
     let line = |line: &str| match line.split_once('=') {
         Some((key, _)) if key.trim() == "site" => line.replacen(site, &local.pages, 1),
+        Some((key, _)) if key.trim() == "relying_party_id" => "\n".to_owned(),
         _ => line.replace(&page, &local_page),
     };
     policy.split_inclusive('\n').map(line).collect()
+}
+
+/// Empties `required_for`, which may extend over several lines.
+fn without_required_factors(policy: &str) -> String {
+    const KEY: &str = "\nrequired_for";
+    let Some((before, after)) = policy.split_once(KEY) else {
+        return policy.to_owned();
+    };
+    let (_, rest) = after.split_once(']').unwrap_or_default();
+    format!("{before}{KEY} = []{rest}")
 }
 
 /// Lets the sample application on this machine take the place of each application: adds its addresses, and replaces
@@ -92,8 +117,8 @@ fn with_application(policy: &str, sample: &str) -> String {
 
 /// Adds the origin of `cargo portal`, by both of its names, to the allowed origins.
 fn with_origins(policy: &str, base: &str) -> String {
-    let named = base.replacen("127.0.0.1", "localhost", 1);
-    let own = format!("[\"{base}\", \"{named}\", ");
+    let numbered = base.replacen("localhost", "127.0.0.1", 1);
+    let own = format!("[\"{base}\", \"{numbered}\", ");
     let is_origins = |line: &str| {
         line.split_once('=')
             .is_some_and(|(key, _)| key.trim() == "origins")
@@ -120,11 +145,22 @@ mod tests {
     fn every_shipped_policy_is_loaded_with_a_local_site_and_more_origins() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../portals");
         let shipped = portals::read(&folder).unwrap();
-        let local = portals(&folder, "http://127.0.0.1:8600").unwrap();
+        let changed = Changed {
+            links: Some("http://localhost:8600".to_owned()),
+            optional_factors: true,
+        };
+        let local = portals(&folder, &changed).unwrap();
+        let requires = |policy: &vestibule_domain::policy::Policy| {
+            let section = policy.second_factor.as_ref();
+            section.is_some_and(|s| !s.required_for.is_empty())
+        };
+        assert!(shipped.all().unwrap().into_iter().any(|p| requires(p)));
+        assert!(!local.all().unwrap().into_iter().any(|p| requires(p)));
         for (before, after) in shipped.all().unwrap().into_iter().zip(local.all().unwrap()) {
-            let site = format!("http://127.0.0.1:8600/{}/app", before.portal);
-            let others = format!("http://127.0.0.1:8600/links/{}/", before.portal);
+            let site = format!("http://localhost:8600/{}/app", before.portal);
+            let others = format!("http://localhost:8600/links/{}/", before.portal);
             assert_eq!(after.site.as_str(), site);
+            assert_eq!(after.relying_party_id(), "localhost");
             for origin in &before.origins {
                 assert!(after.allows_origin(origin.as_str().as_bytes()));
             }
@@ -153,9 +189,22 @@ mod tests {
 
     #[test]
     fn a_policy_without_origins_gets_those_of_this_machine() {
-        let text = with_origins("title = \"A\"\n", "http://127.0.0.1:9000");
+        let text = with_origins("title = \"A\"\n", "http://localhost:9000");
         let first = text.lines().next();
-        let own = "origins = [\"http://127.0.0.1:9000\", \"http://localhost:9000\", ]";
+        let own = "origins = [\"http://localhost:9000\", \"http://127.0.0.1:9000\", ]";
         assert_eq!(first, Some(own));
+    }
+
+    #[test]
+    fn a_list_of_required_roles_is_emptied_whatever_its_form() {
+        for list in ["[\"user\"]", "[\n  \"user\", # all\n  \"principal\",\n]"] {
+            let text = format!("[second_factor]\nrequired_for = {list}\nrecovery_codes = 10\n");
+            let expected = "[second_factor]\nrequired_for = []\nrecovery_codes = 10\n";
+            assert_eq!(without_required_factors(&text), expected);
+        }
+        assert_eq!(
+            without_required_factors("[second_factor]\n"),
+            "[second_factor]\n"
+        );
     }
 }

@@ -1,10 +1,14 @@
 //! Sample people to sign in as. The first start registers them through the API.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use vestibule_domain::rules::next_step::NextStep;
+use vestibule_secrets::totp;
 
 use crate::client::{ApiResponse, Client};
 use crate::first_staff::{self, FirstStaff};
@@ -25,6 +29,9 @@ pub struct Person {
     pub username: String,
     /// None if the person still has to choose one.
     pub password: Option<String>,
+    /// The secret of the authenticator app (base32), if the person's role requires a second factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticator_secret: Option<String>,
     /// First and last name.
     pub name: String,
     /// Role and organization.
@@ -37,6 +44,18 @@ pub struct Person {
     /// The position in the inbox of the email that contains the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<usize>,
+}
+
+impl Person {
+    /// Returns the portal and the username as one text.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.portal, self.username)
+    }
+
+    /// Returns the code that the person's authenticator app shows at a time.
+    pub fn code(&self, now: Timestamp) -> Option<String> {
+        totp::displayed_code(self.authenticator_secret.as_deref()?, now)
+    }
 }
 
 /// The sample people, and why others couldn't be created.
@@ -103,6 +122,7 @@ impl People {
                 portal,
                 client: Client::new(base, portal).from_source(SOURCE),
                 people: Vec::new(),
+                secrets: BTreeMap::new(),
             };
             let result = match portal {
                 "group" => maker.group().await,
@@ -114,6 +134,9 @@ impl People {
                 "help-desk" => maker.help_desk().await,
                 _ => maker.employer().await,
             };
+            for person in &mut maker.people {
+                person.authenticator_secret = maker.secrets.remove(&person.username);
+            }
             made.people.append(&mut maker.people);
             if let Err(error) = result {
                 made.missing.push(error.to_string());
@@ -136,6 +159,8 @@ struct Maker<'a> {
     portal: &'static str,
     client: Client,
     people: Vec<Person>,
+    /// The secrets of authenticator apps, by username.
+    secrets: BTreeMap<String, String>,
 }
 
 impl Maker<'_> {
@@ -279,6 +304,7 @@ impl Maker<'_> {
             ),
             "Send Carla a new code: `POST /provider/users/{id}/registration-code`.",
         );
+        self.sign_in(&username, PASSWORD).await?;
 
         let response = self.register(&JOAN).await?;
         let username = response.text_at("/username").to_owned();
@@ -438,6 +464,7 @@ impl Maker<'_> {
             self.approved(&lena, (first, &email, role), who, to_try)
                 .await?;
         }
+        self.sign_in("mina.lind", PASSWORD).await?;
         Ok(())
     }
 
@@ -453,7 +480,9 @@ impl Maker<'_> {
         let change = personas::password_change(made.password.expose());
         let path = "/sessions/current/password";
         let changed = supervisor.send(Method::PUT, path, Some(&change)).await?;
-        self.accepted(changed, "PUT", path)?;
+        let changed = self.accepted(changed, "PUT", path)?;
+        self.set_up_factor(&supervisor, &made.username, &changed)
+            .await?;
         self.add(
             (&made.username, "Olive Grant", "Supervisor of the plan's help desk"),
             "Invite staff (`POST /help-desk/invitations`) and list them (`GET /help-desk/users`). Only agents and readers can open accounts of other portals.",
@@ -468,7 +497,9 @@ impl Maker<'_> {
         let approver = self.sign_in(&made.username, made.password.expose()).await?;
         let change = personas::password_change(made.password.expose());
         let changed = approver.send(Method::PUT, path, Some(&change)).await?;
-        self.accepted(changed, "PUT", path)?;
+        let changed = self.accepted(changed, "PUT", path)?;
+        self.set_up_factor(&approver, &made.username, &changed)
+            .await?;
         self.add(
             (&made.username, "Oscar Green", "Another supervisor"),
             "Approve the staff whom Olive invites (`POST /help-desk/users/{id}/approval`). Olive can't do it herself.",
@@ -483,8 +514,8 @@ impl Maker<'_> {
             (
                 "Rob",
                 "help_desk_reader",
-                "Help desk reader, who can view accounts",
-                "Show an account (`GET /help-desk/accounts/{portal}/{id}`) and search a portal's audit trail (`GET /help-desk/accounts/{portal}/audit-events?from=…`). Changing an account is refused.",
+                "Help desk reader, who can view accounts and has no second factor yet",
+                "Sign in: the next step is `set_up_second_factor`. Then show an account (`GET /help-desk/accounts/{portal}/{id}`) and search a portal's audit trail (`GET /help-desk/accounts/{portal}/audit-events?from=…`). Changing an account is refused.",
             ),
         ] {
             let email = format!("{}@harborlight.example", first.to_lowercase());
@@ -496,6 +527,10 @@ impl Maker<'_> {
             self.post(&approver, &path, json!({ "services": [] }))
                 .await?;
             self.add((&username, &format!("{first} Moss"), who), to_try);
+            // Rob has no factor yet, to show the step that sets one up.
+            if first == "Ada" {
+                self.sign_in(&username, PASSWORD).await?;
+            }
         }
         Ok(())
     }
@@ -563,10 +598,39 @@ impl Maker<'_> {
         })
     }
 
-    async fn sign_in(&self, username: &str, password: &str) -> Result<Client, StartError> {
+    /// Signs a person in, and sets up an authenticator app for one whose role requires a second factor.
+    async fn sign_in(&mut self, username: &str, password: &str) -> Result<Client, StartError> {
         let (signed_in, response) = self.client.sign_in(username, password).await?;
-        self.accepted(response, "POST", "/sessions")?;
+        let session = self.accepted(response, "POST", "/sessions")?;
+        self.set_up_factor(&signed_in, username, &session).await?;
         Ok(signed_in)
+    }
+
+    /// Sets up an authenticator app if that is the session's next step.
+    async fn set_up_factor(
+        &mut self,
+        client: &Client,
+        username: &str,
+        session: &ApiResponse,
+    ) -> Result<(), StartError> {
+        if session.text_at("/next_step") != NextStep::SetUpSecondFactor.into_str() {
+            return Ok(());
+        }
+        let path = "/me/authenticator-apps/enrollment";
+        let started = client.send(Method::POST, path, None).await?;
+        let started = self.accepted(started, "POST", path)?;
+        let secret = started.text_at("/secret").to_owned();
+        // The code of the step before is accepted too, so that the current one can be used to sign in.
+        let now = self.instance.app.clock.now();
+        let before = now - SignedDuration::from_secs(30);
+        let app = json!({
+            "name": "Sample authenticator app",
+            "enrollment": started.text_at("/enrollment"),
+            "code": totp::displayed_code(&secret, before),
+        });
+        self.post(client, "/me/authenticator-apps", app).await?;
+        self.secrets.insert(username.to_owned(), secret);
+        Ok(())
     }
 
     async fn post(
@@ -612,6 +676,7 @@ impl Maker<'_> {
             portal: self.portal.to_owned(),
             username: username.to_owned(),
             password: Some(PASSWORD.to_owned()),
+            authenticator_secret: None,
             name: name.to_owned(),
             who: who.to_owned(),
             to_try: to_try.to_owned(),

@@ -49,6 +49,8 @@ pub struct Settings {
     pub pages: Option<PathBuf>,
     /// A DynamoDB other than the embedded one.
     pub dynamodb_endpoint: Option<String>,
+    /// Whether no role requires a second factor, whatever the policies say.
+    pub optional_factors: bool,
     /// The address of the local DynamoDB; KMS, SES and S3 use the next three ports. By default, free ports.
     pub aws: Option<SocketAddr>,
 }
@@ -64,13 +66,15 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         portals,
         pages: pages_folder,
         dynamodb_endpoint,
+        optional_factors,
         aws,
     } = settings;
     let policies = portals::read(&portals)
         .map_err(|e| format!("a policy file is invalid: {e}. Correct it and start again; docs/portals.md explains every field"))?;
     pages::check_names(&policies)?;
     let listener = listen(port).await?;
-    let base = format!("http://{}", listener.local_addr()?);
+    // Browsers allow passkeys on a domain and not on an IP address.
+    let base = format!("http://localhost:{}", listener.local_addr()?.port());
     if dynamodb_endpoint.is_none() && folder::is_unfinished(&data) {
         // Nobody relies on the data of a first start that was interrupted.
         let _held = folder::lock(&data)?;
@@ -81,6 +85,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         data: Some(data.clone()),
         portals,
         links: Some(base.clone()),
+        optional_factors,
         dynamodb_endpoint,
         aws,
         ..Options::in_memory()
@@ -322,6 +327,11 @@ fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()>
 
 fn to_try(person: &crate::people::Person) -> String {
     let mut text = person.to_try.replace('`', "");
+    if let Some(secret) = &person.authenticator_secret {
+        text.push_str(&format!(
+            " Second factor: the code on the first page, or an authenticator app with the secret {secret}"
+        ));
+    }
     if let Some(letter) = &person.letter {
         text.push_str(&format!(" Letter: /letters/{letter}"));
     }

@@ -481,7 +481,7 @@ async fn pages_show_what_runs_here() {
     );
 
     // There is a sample person for every role of every portal.
-    let mut there = BTreeSet::new();
+    let (mut there, mut with_factor) = (BTreeSet::new(), BTreeSet::new());
     let people = fs::read_to_string(data.path().join("people.json")).unwrap();
     let people: Value = serde_json::from_str(&people).unwrap();
     for person in people["people"].as_array().unwrap() {
@@ -492,6 +492,19 @@ async fn pages_show_what_runs_here() {
             continue;
         }
         let token = running.sign_in(portal, username).await;
+        // Who has a second factor gives the code that the first page shows.
+        if person.get("authenticator_secret").is_some() {
+            let shown = format!("data-code=\"{portal}/{username}\"");
+            assert!(home.contains(&shown), "{username}'s code is on the page");
+            let codes = reqwest::get(running.at("/authenticator-codes")).await;
+            let codes: Value = serde_json::from_str(&codes.unwrap().text().await.unwrap()).unwrap();
+            let factor = json!({ "factor": { "code": codes[format!("{portal}/{username}")] } });
+            let path = format!("/{portal}/sessions/current/second-factor");
+            let request = reqwest::Client::new().put(running.at(&path)).json(&factor);
+            let given = request.bearer_auth(&token).send().await.unwrap();
+            assert_eq!(given.status(), 200, "{portal} {username}");
+            with_factor.insert(portal.to_owned());
+        }
         let request = reqwest::Client::new().get(running.at(&format!("/{portal}/me")));
         let me = request.bearer_auth(token).send().await.unwrap();
         let me: Value = serde_json::from_str(&me.text().await.unwrap()).unwrap();
@@ -517,6 +530,8 @@ async fn pages_show_what_runs_here() {
     }
     wanted.remove("practice user"); // Toni, who must change the initial password first
     assert_eq!(there, wanted);
+    let requiring = ["employer", "help-desk", "provider"].map(str::to_owned);
+    assert_eq!(with_factor, BTreeSet::from(requiring));
 }
 
 /// Moves the clock of a data folder and returns what the command prints.

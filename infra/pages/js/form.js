@@ -226,11 +226,9 @@ export function form({ fields, values = {}, submit = "Continue", cancel, send, d
         try {
           await send(current, key, { show });
         } catch (error) {
-          if (error instanceof Problem && error.kind === "not-signed-in" && state.me) {
-            again = await state.signInAgain();
-            if (again) continue;
-          }
-          throw error;
+          const recovers = error instanceof Problem && state.me && { "not-signed-in": state.signInAgain, "step-up-required": state.confirm }[error.kind];
+          again = recovers ? await recovers() : false;
+          if (!again) throw error;
         }
       }
     } catch (error) {
@@ -256,6 +254,7 @@ export function form({ fields, values = {}, submit = "Continue", cancel, send, d
   element.fields = built;
   element.show = show;
   element.read = read;
+  element.clear = () => place.remove();
   return element;
 }
 

@@ -1,9 +1,10 @@
 // Starts the pages: loads the portal and the profile, shows the page of the address, and follows links without
 // loading the document again.
 
-import { APP, PORTAL, Problem, get, lastActive, post, put, remove } from "./api.js";
+import { APP, PORTAL, Problem, get, put, remove } from "./api.js";
+import { confirm, scheduleWarning, signInAgain, stopWarning } from "./dialogs.js";
 import { focus, h, notice, replace } from "./dom.js";
-import { form, summary } from "./form.js";
+import { summary } from "./form.js";
 import { brand, footer, header, link, page } from "./layout.js";
 import { may, state } from "./state.js";
 
@@ -22,6 +23,8 @@ const ROUTES = [
   ["password-reset", "recovery", "resetPassword", "any"],
   ["email-confirmation", "recovery", "confirmEmail", "any"],
   ["email-change-cancellation", "recovery", "cancelEmailChange", "any"],
+  ["second-factor-reset", "factor-reset", "reset", "any"],
+  ["second-factor-reset-cancellation", "factor-reset", "cancel", "any"],
   ["pin", "steps", "step", "session"],
   ["next", "steps", "step", "session"],
   ["organizations", "steps", "chooseOrganization", "session"],
@@ -36,6 +39,12 @@ const ROUTES = [
   ["profile/sessions", "profile", "sessions", "session"],
   ["profile/activity", "profile", "activity", "session"],
   ["profile/agreements", "profile", "agreements", "full"],
+  ["profile/second-factors", "second-factors", "list", "session"],
+  ["profile/second-factors/passkey", "second-factors", "addPasskey", "session"],
+  ["profile/second-factors/app", "second-factors", "addApp", "session"],
+  ["profile/second-factors/recovery-codes", "second-factors", "recoveryCodes", "session"],
+  ["profile/second-factors/:id/name", "second-factors", "rename", "full"],
+  ["profile/second-factors/:id/removal", "second-factors", "removeFactor", "full"],
   ["profile/organizations/add", "register", "addOrganization", "session"],
   ["register-again", "steps", "registerAgain", "session"],
   ["feedback", "home", "feedback", "full"],
@@ -48,6 +57,7 @@ const ROUTES = [
   ["users/:id/approve", "users", "approve", "full"],
   ["users/:id/access", "users", "access", "full"],
   ["users/:id/remove", "users", "removeUser", "full"],
+  ["users/:id/second-factor-reset", "users", "resetFactors", "full"],
   ["users/:id/disable", "users", "disable", "full"],
   ["invitations", "invitations", "list", "full"],
   ["invitations/new", "invitations", "invite", "full"],
@@ -84,17 +94,24 @@ function match(path) {
 
 const current = () => location.pathname.slice(APP.pathname.length).replace(/\/$/, "");
 
+/** Loads the profile. Before the second factor is given, the API shows nothing of the person (MF-04). */
 async function loadProfile() {
   try {
     state.me = await get("me");
     scheduleWarning();
   } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 401) throw error;
-    state.me = undefined;
+    if (!(error instanceof Problem)) throw error;
+    if (error.status === 401) state.me = undefined;
+    else if (error.next_step === "enter_second_factor") state.me = { ...NOBODY, ...(await get("sessions/current")) };
+    else throw error;
   }
 }
 
+const NOBODY = { organizations: [], notices: [], links: [], subscriptions: [], permissions: [] };
+
 let turn = 0;
+/** Ends what the current page does in the background. */
+let leave;
 
 /** Goes to a page with a new profile. */
 state.goFresh = async (path, message) => {
@@ -104,6 +121,8 @@ state.goFresh = async (path, message) => {
 /** Shows the page of the current address. */
 async function render({ moved = true } = {}) {
   const mine = ++turn;
+  leave?.();
+  leave = undefined;
   const path = current();
   const found = match(path);
   app.setAttribute("aria-busy", "true");
@@ -129,6 +148,7 @@ async function render({ moved = true } = {}) {
     scrollTo(0, 0);
     focus(title);
   }
+  leave = view.leave;
   view.ready?.();
 }
 
@@ -137,7 +157,10 @@ async function viewOf(found, path) {
   if (found.who !== "any" && !state.me) {
     return go(`sign-in`, { replaceEntry: true, returnTo: path + location.search });
   }
-  if (found.who === "full" && state.me.next_step) return go("next", { replaceEntry: true });
+  const { next_step: step } = state.me ?? {};
+  if (step && found.who === "full" || step === "enter_second_factor" && found.who === "session" && found.name !== "step") {
+    return go("next", { replaceEntry: true, returnTo: path + location.search });
+  }
   const module = await import(`./pages/${found.file}.js`);
   return module[found.name]({ params: found.params, path, search: new URLSearchParams(location.search) });
 }
@@ -154,18 +177,22 @@ async function failed(error, path) {
     }
     if (error.kind === "next-step-required") {
       await loadProfile();
-      return go("next", { replaceEntry: true });
+      return go("next", { replaceEntry: true, returnTo: path + location.search });
     }
+    if (error.kind === "step-up-required") return confirmation();
     return { title: error.title ?? "Something went wrong", body: [h("p", null, error.detail), error.help_desk ? h("p", null, `${error.help_desk.name}: ${error.help_desk.phone}, ${error.help_desk.hours}`) : null, error.status === 0 || error.status >= 500 ? h("button", { class: "primary", onclick: () => render() }, "Try again") : h("p", null, link("", "Go to the start page"))] };
   }
   console.error(error);
   return { title: "Something went wrong", body: [h("p", null, "This page could not be loaded. Reload it and try again."), h("button", { class: "primary", onclick: () => location.reload() }, "Reload the page")] };
 }
 
-/** Where to go after signing in; kept in the history entry, so nothing is in the address. */
-export const returnTo = () => history.state?.returnTo;
-export const reason = () => history.state?.reason;
+/** The page that confirms a sensitive page, which is shown next (MF-07). */
+async function confirmation() {
+  const [{ confirmationForm }, session] = await Promise.all([import("./factors.js"), get("sessions/current")]);
+  return { title: "Confirm that it is you", body: [h("p", null, "You are about to see or change something sensitive."), confirmationForm({ kinds: session.second_factors ?? [], done: () => render() })] };
+}
 
+/** Goes to a page. What follows after signing in is in the history entry (`returnTo`), so nothing is in the address. */
 function go(path, { replaceEntry = false, message, ...rest } = {}) {
   if (message) state.message = message;
   const url = page(path);
@@ -191,97 +218,45 @@ state.refresh = async (message) => {
 };
 state.restart = async (message) => {
   await loadProfile();
-  if (!state.me) return go("sign-in", { replaceEntry: true, returnTo: returnTo(), reason: "expired" });
-  const next = state.me?.next_step ? "next" : (returnTo() ?? "");
-  return go(next, { replaceEntry: true, message });
+  const { returnTo: path, token } = history.state ?? {};
+  const kept = path === undefined ? {} : { returnTo: path, token };
+  if (!state.me) return go("sign-in", { replaceEntry: true, ...kept, reason: "expired" });
+  if (state.me.next_step) return go("next", { replaceEntry: true, message, ...kept });
+  return go(path ?? "", { replaceEntry: true, message, token: kept.token });
 };
 
-/** Ends the session here; the page is loaded again, so that nothing of the person stays in memory. */
+/** Ends the session; the document is loaded again, so that nothing of the person stays in memory. */
 state.signOut = async (reason) => {
   await remove("sessions/current").catch(() => {});
-  state.me = undefined;
-  clearTimeout(timer);
-  return go("signed-out", { reason });
+  stopWarning();
+  tabs?.postMessage("signed-out");
+  leaveFor("signed-out", { reason });
 };
 
-state.signInAgain = () =>
-  new Promise((resolve) => {
-    const dialog = h("dialog", { "aria-labelledby": "again" });
-    const inner = form({
-      fields: [
-        { name: "username", label: "Username", autocomplete: "username", plain: true, value: state.me?.username },
-        { name: "password", label: "Password", type: "password", autocomplete: "current-password" },
-      ],
-      submit: "Sign in and continue",
-      send: async (values) => {
-        const before = state.me?.id;
-        state.me = undefined;
-        const session = await post("sessions", values).catch((error) => {
-          state.me = { id: before, username: values.username };
-          throw error;
-        });
-        dialog.close("done");
-        await loadProfile();
-        resolve(session.user_id === before && !session.next_step);
-        if (session.user_id !== before || session.next_step) state.restart();
-      },
-      others: h("button", { type: "button", class: "secondary", onclick: () => {
-        dialog.close();
-        resolve(false);
-      } }, "Cancel"),
-    });
-    replace(dialog, h("h2", { id: "again" }, "Sign in again"), h("p", null, "Your session has expired. What you entered is still here and is sent when you have signed in."), inner);
-    dialog.addEventListener("close", () => dialog.remove());
-    dialog.addEventListener("cancel", () => resolve(false));
-    document.body.append(dialog);
-    dialog.showModal();
-  });
-
-// The idle timeout: a warning two minutes before the end, then a sign-out.
-const WARN_BEFORE = 120_000;
-let timer;
-
-function scheduleWarning() {
-  clearTimeout(timer);
-  const minutes = state.portal?.idle_minutes;
-  if (!minutes || !state.me) return;
-  const ends = lastActive() + minutes * 60_000;
-  const lead = Math.min(WARN_BEFORE, minutes * 30_000);
-  timer = setTimeout(() => {
-    const left = lastActive() + minutes * 60_000 - Date.now();
-    if (left > lead) return scheduleWarning();
-    warn(left);
-  }, Math.max(0, ends - lead - Date.now()));
+function leaveFor(path, entry) {
+  history.pushState(entry, "", page(path));
+  location.reload();
 }
 
-function warn(left) {
-  const minutes = Math.max(1, Math.round(left / 60_000));
-  const dialog = h("dialog", { "aria-labelledby": "idle" });
-  const end = setTimeout(() => {
-    dialog.close();
-    state.signOut("idle");
-  }, Math.max(0, left));
-  const stay = h("button", { class: "primary", onclick: async () => {
-    clearTimeout(end);
-    dialog.close();
-    try {
-      await get("sessions/current");
-      scheduleWarning();
-    } catch {
-      state.refresh();
-    }
-  } }, "Stay signed in");
-  replace(dialog, h("h2", { id: "idle" }, "Are you still there?"), h("p", null, `You will be signed out in about ${minutes === 1 ? "one minute" : `${minutes} minutes`} because you have not done anything for a while.`),
-    h("div", { class: "buttons" }, stay, h("button", { class: "secondary", onclick: () => {
-      clearTimeout(end);
-      dialog.close();
-      state.signOut();
-    } }, "Sign out")));
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
-}
+state.loadProfile = loadProfile;
+state.signInAgain = signInAgain;
+state.confirm = confirm;
+
+/** The other tabs of this portal. */
+const tabs = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(APP.pathname);
+
+/** Signs this tab in with what the browser received; other tabs show the same person. */
+state.signedIn = async (message) => {
+  await state.restart(message);
+  tabs?.postMessage("signed-in");
+};
+
+tabs?.addEventListener("message", async ({ data }) => {
+  if (data === "signed-out" && state.me) return leaveFor("signed-out", {});
+  const before = state.me;
+  await loadProfile().catch(() => {});
+  if (state.me?.id !== before?.id) await render();
+});
 
 document.addEventListener("click", (event) => {
   const anchor = event.target.closest?.("a[href]");

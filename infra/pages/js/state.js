@@ -13,6 +13,12 @@ export const state = {
   refresh: undefined,
   /** Loads the profile again and goes to the next step or the start page. */
   restart: undefined,
+  /** Loads the profile again. */
+  loadProfile: undefined,
+  /** Goes on after a sign-in, also in other tabs. */
+  signedIn: undefined,
+  /** Lets the person confirm a sensitive action; returns whether they did. */
+  confirm: undefined,
   /** Lets the person sign in again without leaving the page; returns whether they did. */
   signInAgain: undefined,
 };

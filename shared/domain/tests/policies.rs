@@ -843,6 +843,11 @@ agent
 !recovery.forgot_username: must name at least one means: nobody gets in without proof
 
 agent
+-trusted_device_days
+*reset_verification = "pin_letter"
+!second_factor.reset_verification: pin_letter needs a [pin] section
+
+agent
 -forgot_username
 *forgot_username = ["security_answers"]
 !recovery.forgot_username: needs a [security_questions] section
@@ -1665,7 +1670,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[second_factor]`",
         "SecondFactorPolicy",
-        "required_for methods recovery_codes trusted_device_days step_up_minutes relying_party_id",
+        "required_for methods recovery_codes trusted_device_days step_up_minutes reset_by reset_verification relying_party_id",
     ),
     ("`[session]`", "SessionPolicy", "max_hours idle_minutes"),
     (

@@ -49,6 +49,7 @@ const ENTER_SECOND_FACTOR: Operations = &[
     ("DELETE", "/{portal}/sessions/current"),
     ("POST", "/{portal}/sessions/current/passkey-challenge"),
     ("PUT", "/{portal}/sessions/current/second-factor"),
+    ("POST", "/{portal}/sessions/current/second-factor-reset"),
 ];
 
 /// What sets up a second factor (MF-02).

@@ -69,6 +69,11 @@ const ACTIONS: &[(&str, &str, Action)] = &[
         "/{portal}/users/{id}/registration-code",
         Action::ReissueRegistrationCode,
     ),
+    (
+        "POST",
+        "/{portal}/users/{id}/second-factor-reset",
+        Action::StartSecondFactorReset,
+    ),
     // A reinstatement names its own action.
     ("PUT", "/{portal}/users/{id}/status", Action::DisableUser),
     (

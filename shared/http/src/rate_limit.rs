@@ -168,6 +168,16 @@ pub(crate) async fn count_all(
 /// The step that sets the new password.
 pub const RESET: &str = "reset";
 
+/// Returns the counter of attempts at the second factor of an account, for a decision to clear.
+pub fn of_second_factor(
+    app: &App,
+    account: &AccountId,
+    policy: &Policy,
+    now: Timestamp,
+) -> AttemptKey {
+    Counter::second_factor(account, policy).key(app, now)
+}
+
 /// Returns the counters that can block the owner of an account from signing in or resetting the password.
 /// Counters of sources are not included, because they do not belong to the account. A locked PIN or code
 /// must be reissued.

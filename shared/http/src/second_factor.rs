@@ -1,5 +1,5 @@
-//! What the operations on second factors share: the request that gives a factor, and the
-//! confirmation of sensitive actions (MF-01 to MF-07).
+//! What the operations on second factors share: the request that gives a factor, the confirmation of sensitive
+//! actions, and resets (MF-01 to MF-07).
 
 use std::future;
 
@@ -20,6 +20,7 @@ use vestibule_store::attempts::MINUTES_PER_DAY;
 use crate::passkeys::ceremonies;
 pub use crate::passkeys::{CeremonyPurpose, SignedChallenge};
 use crate::rate_limit::Counter;
+use crate::responses::moment;
 use crate::secret_check::{self, Checked, Comparer, Described, Proven};
 use crate::{App, Caller, Problem};
 
@@ -204,6 +205,38 @@ impl Caller {
             detail,
         ))
     }
+}
+
+/// A reset of second factors that an administrator or the help desk started, and that is not completed (MF-06).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FactorResetResponse {
+    /// What completes it besides the password: `email` for the link in an email, or `pin_letter` for the PIN of a
+    /// letter.
+    verification: &'static str,
+    /// When it expires.
+    expires_at: String,
+}
+
+impl FactorResetResponse {
+    /// Describes the reset of an account that can be completed at a time, if there is one.
+    pub fn of(account: &Account, now: jiff::Timestamp) -> Option<Self> {
+        let reset = account.second_factors.pending_reset(now)?;
+        Some(Self {
+            verification: reset.verification().into_str(),
+            expires_at: moment(reset.expires_at),
+        })
+    }
+}
+
+/// Returns the problem for a reset that can't be completed or canceled.
+pub fn reset_unusable(policy: &Policy) -> Problem {
+    Problem::new(
+        StatusCode::GONE,
+        "second-factor-reset-unusable",
+        "Reset no longer valid",
+        "This reset has expired, was canceled or already completed, or is not the most recent one. Sign in with your second factor, or ask for a new reset.",
+    )
+    .with_help(policy)
 }
 
 /// What confirms a sensitive action.

@@ -117,6 +117,33 @@ fn me_06_a_member_abroad() {
 }
 
 #[test]
+fn mf_06_the_pin_of_a_reset() {
+    let policy = policy("member");
+    let to = address(
+        &["Grace Hopper", "1 Elm Street"],
+        "Springfield",
+        "IL",
+        "62701-1234",
+        "US",
+    );
+    let reset = Letter {
+        text: LetterText::FactorReset {
+            account: AccountId::from_bytes([7; 16]),
+            greeting: "Grace Hopper".into(),
+            pin: Sensitive::new("407193"),
+            expires_on: Date::constant(2026, 2, 21),
+        },
+        ..letter(&policy, to, "Grace Hopper", None)
+    };
+    let text = printed(&reset, &policy);
+    assert!(
+        text.contains("4 0 7 1 9 3") || text.contains("407193"),
+        "{text}"
+    );
+    insta::assert_snapshot!("second_factor_reset", text);
+}
+
+#[test]
 fn bl_03_an_organization() {
     let policy = policy("provider");
     let to = address(

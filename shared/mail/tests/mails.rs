@@ -9,8 +9,8 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::outbox::mail::{
-    AccessChange, Call, FactorEvent, HelpDeskAct, IdleStep, Mail, MailText, ManagedEvent,
-    NoticeLine, ResetInitiator,
+    AccessChange, Call, FactorEvent, HelpDeskAct, IdleStep, Mail, MailText, MailedEvidence,
+    ManagedEvent, NoticeLine, ResetInitiator,
 };
 use vestibule_domain::policy::{FactorMethod, Policy};
 use vestibule_domain::state::follow_up::AccountOutcome;
@@ -318,6 +318,26 @@ fn every_kind(
         (
             "recovery_codes_created",
             factors(FactorEvent::RecoveryCodesCreated),
+        ),
+        ("second_factors_reset", factors(FactorEvent::Reset)),
+        (
+            "second_factor_reset_by_administrator",
+            MailText::SecondFactorReset {
+                initiator: ResetInitiator::ByAdministrator("Blue Heron Manufacturing".into()),
+                evidence: MailedEvidence::Link {
+                    token: Sensitive::new("vf.abc.def"),
+                    minutes: 30,
+                },
+                cancellation: Sensitive::new("vx.abc.def"),
+            },
+        ),
+        (
+            "second_factor_reset_by_letter",
+            MailText::SecondFactorReset {
+                initiator: ResetInitiator::ByHelpDesk,
+                evidence: MailedEvidence::Letter { arrives_by: day },
+                cancellation: Sensitive::new("vx.abc.def"),
+            },
         ),
         (
             "recovery_code_used",

@@ -147,6 +147,14 @@ pub fn accepted_step(
     bool::from(is_found).then_some(step_found)
 }
 
+/// Returns the code that an app with a secret (base32) shows at a time; `None` if the secret is not base32.
+pub fn displayed_code(secret: &str, now: Timestamp) -> Option<String> {
+    let secret = BASE32_NOPAD.decode(secret.as_bytes()).ok()?;
+    let step = u64::try_from(now.as_second()).ok()? / STEP_SECONDS;
+    let code = code_at(&Zeroizing::new(secret), step);
+    Some(format!("{code:0CODE_DIGITS$}"))
+}
+
 /// Parses the digits of a code; `None` if there are not exactly [`CODE_DIGITS`].
 fn digits(code: &str) -> Option<u32> {
     let mut count = 0;
@@ -200,6 +208,13 @@ mod tests {
         for (step, expected) in (0..).zip(expected) {
             assert_eq!(code_at(SECRET, step), expected, "{step}");
         }
+    }
+
+    #[test]
+    fn the_displayed_code_is_that_of_the_current_step() {
+        let secret = BASE32_NOPAD.encode(SECRET);
+        assert_eq!(displayed_code(&secret, at(59)).as_deref(), Some("287082"));
+        assert_eq!(displayed_code("not base32!", at(59)), None);
     }
 
     #[test]

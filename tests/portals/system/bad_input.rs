@@ -114,6 +114,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let chosen = json!({ "username": "luis.ortega" });
     luis.put("/me/username", chosen).await.expect(200);
     let ruth = world.group_principal().await;
+    ruth.adds_app(world, "Phone").await;
     let sam = world.invited(&ruth, "Sam", "user").await;
     let kim = world
         .invite(&ruth, "Kim", "kim@blueheron.example", "user")
@@ -495,6 +496,14 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         of_desk(
             "group",
+            &ruth_id,
+            post_.clone(),
+            "second-factor-reset",
+            json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "group",
             &tess,
             post_.clone(),
             "reinstatement",
@@ -805,11 +814,14 @@ fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
     Some(body)
 }
 
-/// Operations whose valid body needs an authenticator and works once. `second_factor.rs` tries invalid ones.
-const USED_ONCE: [&str; 6] = [
+/// Operations whose valid body needs an authenticator and works once. `second_factor.rs` and
+/// `second_factor_reset.rs` try invalid ones.
+const USED_ONCE: [&str; 8] = [
     "PATCH /{portal}/me/second-factors/{id}",
     "POST /{portal}/me/authenticator-apps",
     "POST /{portal}/me/passkeys",
+    "POST /{portal}/second-factor-reset-cancellations",
+    "POST /{portal}/sessions/current/second-factor-reset",
     "POST /{portal}/sessions/passkey",
     "PUT /{portal}/sessions/current/password-confirmation",
     "PUT /{portal}/sessions/current/second-factor",

@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_http::oauth::client_secret;
 use vestibule_local::Options;
+use vestibule_tests::authenticator::{Browser, app_code};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::meter::{Cost, Meter};
 use vestibule_tests::people::{
@@ -239,6 +240,7 @@ pub async fn go_through_every_flow(observer: &SharedInterceptor) {
     bill = Bill::observed(vec![observer.clone()]).await;
     help_desk(&mut bill).await;
     bill = Bill::observed(vec![observer.clone()]).await;
+    second_factors(&mut bill).await;
     applications(&mut bill).await;
 }
 
@@ -839,6 +841,100 @@ async fn the_cost_of_help_desk_actions_is_unchanged() {
     let mut bill = Bill::new().await;
     help_desk(&mut bill).await;
     assert_as_before("cost_of_the_help_desk", &bill.table());
+}
+
+/// Signing in with and without a factor, factors of one's own account, and a reset.
+async fn second_factors(bill: &mut Bill) {
+    let ruth = bill.world.group_principal().await;
+    let sam = bill.world.staff(&ruth, "Sam", "user").await;
+    let id = sam.id().await;
+    let visitor = bill.world.on("group");
+    let credentials =
+        json!({ "username": "sam.lind", "password": PASSWORD, "token_delivery": "body" });
+    let sign_in = "/sessions";
+    let flow = "sign in: without a factor";
+    bill.post(flow, &visitor, sign_in, credentials.clone(), 201)
+        .await;
+    let started = sam
+        .send(Method::POST, "/me/authenticator-apps/enrollment", None)
+        .await;
+    let secret = started.text_at("/secret").to_owned();
+    let body = json!({
+        "name": "Phone", "enrollment": started.text_at("/enrollment"),
+        "code": app_code(&secret, bill.world.now()),
+    });
+    let flow = "add an authenticator app";
+    bill.post(flow, &sam, "/me/authenticator-apps", body, 201)
+        .await;
+    let flow = "create recovery codes";
+    bill.post(flow, &sam, "/me/recovery-codes", Value::Null, 201)
+        .await;
+    let flow = "sign in: with a factor, the password";
+    bill.post(flow, &visitor, sign_in, credentials.clone(), 201)
+        .await;
+    bill.world.pass(SignedDuration::from_secs(30));
+    let sam = bill.world.sign_in("group", "sam.lind").await;
+    let code = json!({ "factor": { "code": app_code(&secret, bill.world.now()) } });
+    let path = "/sessions/current/second-factor";
+    let flow = "sign in: with a factor, its code";
+    bill.request(flow, &sam, (Method::PUT, path), code, 200)
+        .await;
+    let mut browser = Browser::on("https://groups.harborlight.example", true);
+    sam.adds_passkey(&mut browser, "Laptop").await.expect(201);
+    let flow = "sign in: a passkey, the challenge";
+    bill.post(flow, &visitor, "/passkey-challenges", Value::Null, 200)
+        .await;
+    let signed = visitor.signs_challenge(&mut browser).await;
+    let flow = "sign in: a passkey, its signature";
+    bill.post(flow, &visitor, "/sessions/passkey", signed, 201)
+        .await;
+
+    let path = format!("/users/{id}/second-factor-reset");
+    let start = "start a reset of second factors";
+    bill.post(start, &ruth, &path, Value::Null, 202).await;
+    let mail = bill.world.last_mail_to("sam@blueheron.example").await;
+    let link = link_token(&mail);
+    let sam = bill.world.sign_in("group", "sam.lind").await;
+    let path = "/sessions/current/second-factor-reset";
+    let flow = "complete a reset of second factors by link";
+    bill.post(flow, &sam, path, json!({ "token": link }), 200)
+        .await;
+
+    let maria = bill.world.member().await;
+    let pin = pin_in(&bill.world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
+    maria.adds_app(&bill.world, "Phone").await;
+    let desk = bill.world.help_desk().await;
+    let path = format!("/accounts/member/{}/second-factor-reset", maria.id().await);
+    let because = json!({ "reason": "Caller lost the phone." });
+    let flow = "help desk: start a reset of second factors by letter";
+    bill.post(flow, &desk.agent, &path, because.clone(), 200)
+        .await;
+    let flow = "cancel a reset of second factors";
+    let path_of_own = "/me/second-factor-reset";
+    let cancel = (Method::DELETE, path_of_own);
+    bill.request(flow, &maria, cancel, Value::Null, 204).await;
+    desk.agent.post(&path, because).await.expect(200);
+    let pin = pin_in(&bill.world.last_letter().await, 6);
+    let maria = bill.world.sign_in("member", "maria.alvarez").await;
+    let flow = "complete a reset of second factors by PIN";
+    let path = "/sessions/current/second-factor-reset";
+    bill.post(flow, &maria, path, json!({ "pin": pin }), 200)
+        .await;
+}
+
+#[tokio::test]
+async fn the_cost_of_second_factors_is_unchanged() {
+    let mut bill = Bill::new().await;
+    second_factors(&mut bill).await;
+    assert_as_before("cost_of_second_factors", &bill.table());
+
+    // A factor costs nothing before it is given.
+    let (without, with) = (
+        bill.cost("sign in: without a factor"),
+        bill.cost("sign in: with a factor, the password"),
+    );
+    assert_eq!((without.trips, &without.calls), (with.trips, &with.calls));
 }
 
 #[tokio::test]

@@ -218,6 +218,7 @@ fn operations_that_require_a_session_declare_it() {
         "redeem_registration_code",
         "register",
         "send_username_reminder",
+        "cancel_second_factor_reset_by_link",
         "complete_password_reset",
         "sign_in",
         "sign_in_with_passkey",

@@ -100,6 +100,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/email-change-cancellations",
         &["an unknown link"],
     ),
+    (
+        "POST",
+        "/{portal}/second-factor-reset-cancellations",
+        &["an unknown link"],
+    ),
     ("POST", "/{portal}/registrations", &["an unknown number"]),
     (
         "POST",
@@ -171,6 +176,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "POST",
+        "/{portal}/users/{id}/second-factor-reset",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    (
+        "POST",
         "/{portal}/users/{id}/username-reminder",
         &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
     ),
@@ -228,6 +238,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/password-reset",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/second-factor-reset",
         &[""],
     ),
     (
@@ -323,6 +338,12 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/sessions/current/second-factor",
         &["a wrong code"],
     ),
+    (
+        "POST",
+        "/{portal}/sessions/current/second-factor-reset",
+        &["an unknown link"],
+    ),
+    ("DELETE", "/{portal}/me/second-factor-reset", &[""]),
     (
         "PUT",
         "/{portal}/sessions/current/password-confirmation",
@@ -679,6 +700,12 @@ impl Site {
             ("POST", "/email-change-cancellations") => {
                 (plain(), Some(json!({ "token": "vc.unknown.link" })))
             }
+            ("POST", "/second-factor-reset-cancellations") => {
+                (plain(), Some(json!({ "token": "vx.unknown.link" })))
+            }
+            ("POST", "/sessions/current/second-factor-reset") => {
+                (plain(), Some(json!({ "token": "vf.unknown.link" })))
+            }
             ("PATCH", "/me") => (
                 plain(),
                 Some(json!({ "first_name": "Some", "last_name": "Body" })),
@@ -723,6 +750,7 @@ impl Site {
                 "POST",
                 "/users/{id}/registration-code"
                 | "/users/{id}/password-reset"
+                | "/users/{id}/second-factor-reset"
                 | "/users/{id}/username-reminder",
             ) => (with_id(self.target(actor, what).await), None),
             ("POST", "/access-reviews" | "/invitations.csv" | "/users.csv") => (plain(), None),
@@ -857,7 +885,9 @@ impl Site {
         for &(method, route, tried) in ROUTES {
             for what in tried {
                 let mut cells = Vec::new();
-                for actor in &self.actors {
+                // The last one first, because others of the same user may end its session.
+                let (last, others) = self.actors.split_last().unwrap();
+                for actor in std::iter::once(last).chain(others) {
                     let (path, body) = self.request(actor, method, route, what).await;
                     let client = actor.client.from_source(&format!(
                         "10.1.{}.{}",
@@ -890,6 +920,7 @@ impl Site {
                     }
                     cells.push(Outcome::of(&response));
                 }
+                cells.rotate_left(1);
                 let path = route.strip_prefix("/{portal}").unwrap();
                 let path = if path.is_empty() { "/" } else { path };
                 let row = format!("{method} {path} {}", label(what));

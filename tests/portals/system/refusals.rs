@@ -901,6 +901,7 @@ async fn ux_09_a_forged_link_does_not_reveal_whose_id_it_contains() {
     };
     for (kind, path, status) in [
         ("ve", "/email-confirmations", 410),
+        ("vx", "/second-factor-reset-cancellations", 410),
         ("vr", "/password-resets/look-up", 410),
         ("vh", "/password-resets/look-up", 410),
     ] {

@@ -105,6 +105,16 @@ fn places() -> Vec<Place> {
             ],
         ),
         place(
+            "sign-in/src/reset_second_factors.rs",
+            1,
+            vec![row(
+                "PIN: second factors",
+                5,
+                ("pin-wrong", "pin-locked"),
+                "reset_second_factors",
+            )],
+        ),
+        place(
             "sign-in/src/change_password.rs",
             1,
             vec![row("password: change", 10, invalid, "change_password")],
@@ -228,6 +238,7 @@ async fn prepared(what: &str) -> (World, Guessing, Option<TempDir>) {
     let world = World::new().await;
     let guessing = match what {
         "PIN" => pin_guesses(&world).await,
+        "PIN: second factors" => reset_guesses(&world).await,
         _ if what.starts_with("second factor") => factor_guesses(&world, what).await,
         "registration code" | "password: code again" => code_guesses(&world, what).await,
         "password: invitation again" => invitation_guesses(&world).await,
@@ -302,6 +313,27 @@ async fn factor_guesses(world: &World, what: &str) -> Guessing {
         path: "/sessions/current/second-factor",
         wrong: json!({ "factor": wrong }),
         right: json!({ "factor": right }),
+    }
+}
+
+/// Guesses at the PIN of a letter that resets second factors, in a session with the password.
+async fn reset_guesses(world: &World) -> Guessing {
+    let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    maria.enters_pin(&pin).await.expect(200);
+    maria.adds_app(world, "Phone").await;
+    let id = maria.id().await;
+    let desk = world.help_desk().await;
+    let path = format!("/accounts/member/{id}/second-factor-reset");
+    let body = json!({ "reason": "Caller lost the phone." });
+    desk.agent.post(&path, body).await.expect(200);
+    let pin = pin_in(&world.last_letter().await, 6);
+    Guessing {
+        by: world.sign_in("member", "maria.alvarez").await,
+        method: Method::POST,
+        path: "/sessions/current/second-factor-reset",
+        wrong: json!({ "pin": another(&pin) }),
+        right: json!({ "pin": pin }),
     }
 }
 

@@ -36,7 +36,7 @@ use vestibule_store::rotation::SPREAD;
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  cargo portal                              serve on http://127.0.0.1:8600 with data in .vestibule
+  cargo portal                              serve on http://localhost:8600 with data in .vestibule
   cargo portal --port 0 --data /tmp/other   serve a second system on a free port
   cargo portal demo                         show the main journeys
   cargo portal tick --days 181              move the clock, also while the portal is running
@@ -339,6 +339,9 @@ struct ServeArguments {
     port: u16,
     #[command(flatten)]
     on: SystemArguments,
+    /// Require no second factor, whatever the policies say; sample people are then created without one
+    #[arg(long)]
+    optional_factors: bool,
     /// Read the pages from this folder at every request, to work on them without compiling: infra/pages
     #[arg(long, value_name = "DIR")]
     pages: Option<PathBuf>,
@@ -512,6 +515,7 @@ async fn run(command: Command) -> Result<(), StartError> {
             port,
             on,
             pages,
+            optional_factors,
             aws_port,
             aws_host,
         }) => {
@@ -520,6 +524,7 @@ async fn run(command: Command) -> Result<(), StartError> {
                 data: on.data.folder(),
                 portals: on.portals.folder(),
                 pages,
+                optional_factors,
                 dynamodb_endpoint: on.dynamodb_endpoint,
                 aws: aws_port.map(|port| SocketAddr::new(aws_host, port)),
             };

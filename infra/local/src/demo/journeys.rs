@@ -11,8 +11,8 @@ use super::steps::{Call, Demo};
 use crate::client::Client;
 use crate::first_staff::{self, FirstStaff};
 use crate::personas::{
-    self, CHANDRA, DANA, DIEGO, HANNAH, HELEN, INITIAL_PASSWORD, IRIS, JOAN, LENA, LUIS, MARIA,
-    NOA, OMAR, PASSWORD, PAT, RUTH, WEISS,
+    self, CHANDRA, DANA, DANA_AS_PRODUCER, DIEGO, HANNAH, HELEN, INITIAL_PASSWORD, IRIS, JOAN,
+    LENA, LUIS, MARIA, NOA, OMAR, PASSWORD, PAT, RUTH, WEISS,
 };
 use crate::sample_records;
 use crate::{StartError, audit as trail};
@@ -356,7 +356,9 @@ async fn supervisor<W: Write>(
         path: "/sessions/current/password",
         body: Some(personas::password_change(one_time)),
     };
-    demo.call(call, 200).await?;
+    let changed = demo.call(call, 200).await?;
+    demo.arrives(&supervisor, (portal, &made.username), changed, "")
+        .await?;
     Ok(supervisor)
 }
 
@@ -558,6 +560,72 @@ pub(super) async fn organizations<W: Write>(demo: &mut Demo<'_, W>) -> StepResul
     demo.expect(&response, "/next_step", "enter_pin")?;
     demo.call(get(&hannah, PROVIDER, "/entitlements"), 200)
         .await?;
+    Ok(())
+}
+
+pub(super) async fn second_factor<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
+    const PRODUCER: &str = "producer";
+    const INES: &str = "ines@whitfield.example";
+    let visitor = demo.on(PRODUCER);
+
+    demo.step("Dana, a primary producer, invites Ines, who registers and is approved")?;
+    let dana = DANA_AS_PRODUCER.registration();
+    demo.call(post(&visitor, PRODUCER, "/registrations", dana), 201)
+        .await?;
+    let dana = demo
+        .sign_in(PRODUCER, "dana.whitfield", PASSWORD, "")
+        .await?;
+    let ines = json!({ "first_name": "Ines", "last_name": "Lind", "email": INES, "role": "user" });
+    demo.call(post(&dana, PRODUCER, "/invitations", ines), 201)
+        .await?;
+    let token = demo.token_for(INES)?;
+    let acceptance = personas::acceptance(&token, ("Ines", "Lind"), INES, "ines.lind");
+    let accept = post(&visitor, PRODUCER, "/invitations/accept", acceptance);
+    let response = demo.call(accept, 201).await?;
+    let user = format!("/users/{}", response.text_at("/user_id"));
+    let approval = json!({ "services": ["enrollment"] });
+    let approve = format!("{user}/approval");
+    demo.call(post(&dana, PRODUCER, &approve, approval), 200)
+        .await?;
+
+    demo.step("Ines signs in and sets up an authenticator app; she is notified by email")?;
+    let ines = demo.sign_in(PRODUCER, "ines.lind", PASSWORD, "").await?;
+    let secret = demo.sets_up_app(&ines, PRODUCER).await?;
+    demo.mail_to(INES)?;
+
+    demo.step("From now on, the password alone opens nothing and shows nothing about her")?;
+    let step = "enter_second_factor";
+    let ines = demo.sign_in(PRODUCER, "ines.lind", PASSWORD, step).await?;
+    demo.call(get(&ines, PRODUCER, "/me"), 403).await?;
+
+    demo.step("A code works once. The one that set up the app is used up, and the next one opens the session")?;
+    let path = "/sessions/current/second-factor";
+    let code = |code: Option<String>| json!({ "factor": { "code": code } });
+    let used = code(demo.app_code(&secret));
+    demo.call(put(&ines, PRODUCER, path, used), 422).await?;
+    let clock = &demo.instance.app.clock;
+    clock.advance(SignedDuration::from_secs(30));
+    let next = code(demo.app_code(&secret));
+    demo.call(put(&ines, PRODUCER, path, next), 200).await?;
+    demo.call(get(&ines, PRODUCER, "/me"), 200).await?;
+
+    demo.step("Ines loses her phone. Dana starts a reset, but sees no link and removes nothing")?;
+    let path = format!("{user}/second-factor-reset");
+    let start = Call {
+        body: None,
+        ..post(&dana, PRODUCER, &path, Value::Null)
+    };
+    demo.call(start, 202).await?;
+    let token = demo.token_for(INES)?;
+
+    demo.step("With her password and the link of the email, Ines removes the lost app. Her other sessions end, and she sets up a new one")?;
+    let owner = demo.sign_in(PRODUCER, "ines.lind", PASSWORD, step).await?;
+    let path = "/sessions/current/second-factor-reset";
+    let link = json!({ "token": token });
+    let response = demo.call(post(&owner, PRODUCER, path, link), 200).await?;
+    demo.expect(&response, "/next_step", "")?;
+    demo.call(get(&ines, PRODUCER, "/me"), 401).await?;
+    demo.sets_up_app(&owner, PRODUCER).await?;
     Ok(())
 }
 

@@ -32,6 +32,8 @@ pub enum Journey {
     Agent,
     /// One account for several organizations: an office manager's and a provider's.
     Organizations,
+    /// A user sets up an authenticator app, signs in with it and loses it; an administrator starts a reset.
+    SecondFactor,
     /// A CSV file invites several people; the list of users is downloaded.
     Bulk,
     /// The audit trail and the proof that no entry was altered.
@@ -52,6 +54,9 @@ impl Journey {
             Self::HelpDesk => "Help desk: a new PIN letter for a provider",
             Self::Agent => "Agent: with and without a current agreement",
             Self::Organizations => "Organizations: one account for several organizations",
+            Self::SecondFactor => {
+                "Second factor: an authenticator app is set up, used, lost and reset"
+            }
             Self::Bulk => "Bulk: invite people from a file and download the list of users",
             Self::Audit => "Audit: who viewed what, and the proof that nothing was altered",
         }
@@ -88,6 +93,7 @@ pub async fn run(
             Journey::HelpDesk => journeys::help_desk(&mut demo).await?,
             Journey::Agent => journeys::agent(&mut demo).await?,
             Journey::Organizations => journeys::organizations(&mut demo).await?,
+            Journey::SecondFactor => journeys::second_factor(&mut demo).await?,
             Journey::Bulk => journeys::bulk(&mut demo).await?,
             Journey::Audit => journeys::audit(&mut demo).await?,
         }

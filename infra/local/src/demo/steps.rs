@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use vestibule_secrets::totp;
 
 use crate::client::{self, ApiResponse, Client};
 use crate::instance::PrintedLetter;
@@ -27,13 +28,18 @@ const ONE_LINE: usize = 92;
 const FOOTER: &str = "----------";
 
 /// Fields that are masked in requests and responses.
-const SECRET: [&str; 6] = [
+const SECRET: [&str; 11] = [
     "password",
     "initial_password",
     "current_password",
     "new_password",
     "answer",
     "token",
+    "code",
+    "secret",
+    "uri",
+    "qr_code",
+    "enrollment",
 ];
 
 /// A result that isn't as expected.
@@ -106,7 +112,7 @@ impl<'a, W: Write> Demo<'a, W> {
         writeln!(
             self.out,
             "A new system in memory with {portals} portals and the sample plan records. Every request below is real.\n\
-             Passwords, tokens and answers to security questions are masked."
+             Passwords, tokens, second factors and answers to security questions are masked."
         )
     }
 
@@ -223,8 +229,68 @@ impl<'a, W: Write> Demo<'a, W> {
             body: Some(body),
         };
         let response = self.call(call, 201).await?;
-        self.expect(&response, "/next_step", next_step)?;
-        Ok(client.with_token(response.text_at("/token")))
+        let signed_in = client.with_token(response.text_at("/token"));
+        self.arrives(&signed_in, (portal, username), response, next_step)
+            .await?;
+        Ok(signed_in)
+    }
+
+    /// Checks the next step of a session. A user whose role requires a second factor sets up an authenticator app
+    /// first.
+    pub async fn arrives(
+        &mut self,
+        client: &Client,
+        (portal, username): (&'static str, &str),
+        session: ApiResponse,
+        next_step: &str,
+    ) -> Result<(), StartError> {
+        if session.text_at("/next_step") != "set_up_second_factor" {
+            return self.expect(&session, "/next_step", next_step);
+        }
+        self.note(&format!(
+            "The role of {username} requires a second factor: an authenticator app is set up"
+        ))?;
+        self.sets_up_app(client, portal).await?;
+        let call = Call {
+            client,
+            portal,
+            method: Method::GET,
+            path: "/sessions/current",
+            body: None,
+        };
+        let session = self.call(call, 200).await?;
+        self.expect(&session, "/next_step", next_step)
+    }
+
+    /// Sets up an authenticator app and returns its secret.
+    pub async fn sets_up_app(
+        &mut self,
+        client: &Client,
+        portal: &'static str,
+    ) -> Result<String, StartError> {
+        let call = |path, body| Call {
+            client,
+            portal,
+            method: Method::POST,
+            path,
+            body,
+        };
+        let started = call("/me/authenticator-apps/enrollment", None);
+        let started = self.call(started, 200).await?;
+        let secret = started.text_at("/secret").to_owned();
+        let app = serde_json::json!({
+            "name": "Phone",
+            "enrollment": started.text_at("/enrollment"),
+            "code": self.app_code(&secret),
+        });
+        self.call(call("/me/authenticator-apps", Some(app)), 201)
+            .await?;
+        Ok(secret)
+    }
+
+    /// Returns the code that an authenticator app shows now.
+    pub fn app_code(&self, secret: &str) -> Option<String> {
+        totp::displayed_code(secret, self.instance.app.clock.now())
     }
 
     /// Checks a field of a response.

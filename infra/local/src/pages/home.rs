@@ -1,9 +1,13 @@
 //! The first page: the portals, the sample people and commands to try.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use jiff::Timestamp;
 use serde_json::json;
 use vestibule_domain::policy::{Onboarding, Policy, RegistrationType, StaffPolicy};
 
@@ -23,6 +27,7 @@ struct HomePage<'a> {
     /// The system's time, if the clock was moved.
     moved_to: Option<String>,
     people: &'a People,
+    now: Timestamp,
     examples: Vec<Example>,
     portals: Vec<PortalCard>,
     records: Vec<&'static FreeRecord>,
@@ -42,6 +47,7 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
         letters: site.instance.letters().len(),
         moved_to: moved_to(&site.instance),
         people,
+        now: site.instance.app.clock.now(),
         examples: examples(&site.base, people, &site.instance),
         portals: cards,
         records: FREE_RECORDS
@@ -50,6 +56,14 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
             .collect(),
     };
     respond(StatusCode::OK, &page)
+}
+
+/// Returns what the authenticator apps of the sample people show now, by portal and username.
+pub(super) async fn codes(State(site): State<Site>) -> Json<BTreeMap<String, String>> {
+    let now = site.instance.app.clock.now();
+    let people = site.people.get().into_iter().flat_map(|p| &p.people);
+    let shown = people.filter_map(|p| Some((p.key(), p.code(now)?)));
+    Json(shown.collect())
 }
 
 fn moved_to(instance: &Instance) -> Option<String> {

@@ -28,6 +28,9 @@ const RESERVED: [&str; 6] = [
     "inbox",
     "letters",
     "api",
+    "authenticator-codes",
+    links::PATH,
+    control::PATH,
     links::PATH,
     control::PATH,
     links::APPLICATIONS,
@@ -51,6 +54,7 @@ pub fn check_names(portals: &Portals) -> Result<(), StartError> {
 pub fn router(site: Site) -> Router {
     Router::new()
         .route("/", get(home::page))
+        .route("/authenticator-codes", get(home::codes))
         .route("/inbox", get(inbox))
         .route("/inbox/{number}", get(mail))
         .route(

@@ -1,5 +1,5 @@
-// What the pages do beyond HTML: copy a command, sign in as a sample person, show new emails and letters, fit a frame
-// to its text.
+// What the pages do beyond HTML: copy a command, sign in as a sample person, show current codes, new emails and letters,
+// fit a frame to its text.
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;
   button.hidden = false;
@@ -28,6 +28,19 @@ for (const frame of document.querySelectorAll("iframe[data-fit]")) {
   };
   frame.addEventListener("load", fit);
   fit();
+}
+
+const codes = document.querySelectorAll("[data-code]");
+if (codes.length) {
+  setInterval(async () => {
+    if (document.hidden) return;
+    try {
+      const current = await (await fetch("/authenticator-codes")).json();
+      for (const code of codes) code.textContent = current[code.dataset.code] ?? code.textContent;
+    } catch {
+      // The server has stopped; keep what is shown.
+    }
+  }, 2000);
 }
 
 const live = document.querySelector("[data-live]");

@@ -16,7 +16,7 @@ use crate::people::People;
 #[derive(Debug, Clone)]
 pub struct Site {
     pub instance: Arc<Instance>,
-    /// The address of the server, such as `http://127.0.0.1:8600`.
+    /// The address of the server, such as `http://localhost:8600`.
     pub base: String,
     /// The sample people; unset until the first start has created them.
     pub people: Arc<OnceLock<People>>,

@@ -59,7 +59,8 @@ export function search() {
 const ACTIONS = {
   "password-reset": { title: "Send a link for a new password", about: "Emails a link to the address on record. All sessions end at once. Confirm the address with the caller first.", when: (a) => a.status === "active" },
   unlock: { title: "Unlock", about: "Clears the counters of failed passwords and answers, so that the caller can try again.", when: (a) => a.is_locked },
-  secure: { title: "Secure this account", about: "Ends everything through which someone else may use the account: the password stops working, and sessions, reset links and unconfirmed email changes end. Send a link for a new password next.", fields: () => [{ name: "clear_security_answers", label: "Remove the security answers and the hint question as well", type: "checkbox" }], danger: true, when: (a) => a.status === "active" },
+  secure: { title: "Secure this account", about: "Ends everything through which someone else may use the account: the password stops working, and sessions, reset links and unconfirmed email changes end. Send a link for a new password next.", fields: (a) => [{ name: "clear_security_answers", label: "Remove the security answers and the hint question as well", type: "checkbox" }, ...(a.has_second_factor ? [{ name: "clear_second_factors", label: "Remove the second factors as well", type: "checkbox" }] : [])], danger: true, when: (a) => a.status === "active" },
+  "second-factor-reset": { title: "Reset second factors", about: "For a caller who lost them. They stay until the caller has confirmed the reset with the password and with what we send to the address on record.", organization: true, danger: true, when: (a) => a.status === "active" && a.has_second_factor && !a.second_factor_reset },
   pin: { title: "Mail a new PIN letter", about: "Mails a letter with a new PIN. The earlier PIN stops working.", organization: true, when: (a) => a.memberships.some((m) => m.letter || m.registration === "pending" && !m.registration_code_expires_on) },
   "registration-code": { title: "Send a new registration code", about: "Emails a new code. The earlier one stops working.", organization: true, when: (a) => a.memberships.some((m) => m.registration_code_expires_on || m.registration === "pending") },
   reinstatement: { title: "Reinstate", about: "The disabled account can be used again.", when: (a) => a.status === "disabled" },
@@ -91,6 +92,7 @@ export async function account({ params }) {
         ["Last sign-in", a.last_sign_in_at ? moment(a.last_sign_in_at) : "Never"],
         ["Password changed", moment(a.password_changed_at)],
         ["Reset link valid until", moment(a.reset_link_expires_at)],
+        ["Second factors", a.has_second_factor ? (a.second_factor_reset ? [tag("Reset started", "warn"), ` Waiting for the ${a.second_factor_reset.verification === "email" ? "link in the email" : "PIN in the letter"} until ${moment(a.second_factor_reset.expires_at)}`] : "Set up") : p.second_factor ? "None" : undefined],
         ["New email address", a.has_pending_email_change ? "Waiting for confirmation" : undefined],
         ["E-news", a.subscriptions.map((s) => titleOf(p.publications, s)).join(", ")],
       ]),

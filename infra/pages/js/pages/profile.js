@@ -31,6 +31,7 @@ export function profile() {
         ["Password", me.password_expires_at ? `Expires on ${date(me.password_expires_at.slice(0, 10))}` : "Set", change("profile/password", "password")],
         portal.hint_question ? ["Hint question", me.hint?.question ?? "Not set", full && change("profile/hint", "hint question")] : [],
         portal.security_questions_required ? ["Security questions", `${portal.security_questions_required} questions`, full && change("profile/security-questions", "security questions")] : [],
+        portal.second_factor ? ["Second factors", "Passkeys, authenticator apps and recovery codes", link("profile/second-factors", "Show second factors")] : [],
         ["Sessions", "Where you are signed in", link("profile/sessions", "Show sessions")],
         ["Activity", "What happened on your account", link("profile/activity", "Show activity")],
       ]),

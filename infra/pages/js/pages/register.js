@@ -173,7 +173,7 @@ async function welcome(answer, password, id) {
   await post("sessions", { username: answer.username, password });
   const generated = state.portal.username_chosen_by === "system";
   history.replaceState({}, "", location.pathname);
-  await state.restart(generated ? `You are registered. Your username is ${answer.username}. Write it down; you need it to sign in.` : "You are registered.");
+  await state.signedIn(generated ? `You are registered. Your username is ${answer.username}. Write it down; you need it to sign in.` : "You are registered.");
 }
 
 /** Reads the token of a link and removes it from the address bar, so that it isn't copied, logged or bookmarked. */

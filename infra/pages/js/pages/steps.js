@@ -2,14 +2,35 @@
 
 import { get, post, put } from "../api.js";
 import { facts, h, notice, tag } from "../dom.js";
+import { factorForm } from "../factors.js";
 import { action, form, nest } from "../form.js";
 import { link, phone } from "../layout.js";
 import { state } from "../state.js";
 import { date, newPassword, usernameField, verificationFields } from "../words.js";
+import { lost } from "./factor-reset.js";
+import { ADD } from "./second-factors.js";
 
 const after = (message) => state.restart(message);
 
 const STEPS = {
+  enter_second_factor: () => ({
+    title: "Confirm that it is you",
+    body: [
+      h("p", null, "Your password was correct. Confirm with your second factor to continue."),
+      factorForm({ kinds: state.me.second_factors ?? [], done: () => after(), trust: true }),
+      h("h2", null, "Did you lose your second factor?"),
+      lost(),
+    ],
+  }),
+
+  set_up_second_factor: () => ({
+    title: "Set up a second factor",
+    body: [
+      h("p", null, "Your role requires a second factor: something that you have, in addition to your password. You give it when you sign in, so that nobody gets in with your password alone."),
+      h("ul", { class: "cards" }, state.portal.second_factor.methods.map((method) => h("li", null, link(...ADD[method].link), h("p", null, ADD[method].about)))),
+    ],
+  }),
+
   change_password: () => ({
     title: "Choose a new password",
     body: [

@@ -7,7 +7,8 @@ import { link } from "../layout.js";
 import { may, roleTitle, state, titleOf } from "../state.js";
 import { REGISTRATION, STATUS, date, moment, nameFields, emailField, usernameField, words } from "../words.js";
 
-const PAGE = 50;
+/** As many users as the API returns at once. */
+const PAGE = 100;
 const at = (id, rest = "") => `users/${encodeURIComponent(id)}${rest}`;
 const nameOf = (u) => `${u.first_name} ${u.last_name}`;
 
@@ -28,7 +29,7 @@ export async function list({ search }) {
   const sort = search.get("sort") ?? "";
   const idle = filters.idle_days ? new Date(Date.now() - Number(filters.idle_days) * 86_400_000).toISOString() : undefined;
   const found = await get(`users${query({ query: filters.query, role: filters.role, registration: filters.registration, status: filters.status, idle_since: idle, cursor: filters.cursor, limit: PAGE })}`);
-  const items = SORTS[sort] ? [...found.items].sort((a, b) => (SORTS[sort](a) < SORTS[sort](b) ? -1 : 1)) : found.items;
+  const items = SORTS[sort] ? [...found.items].sort((a, b) => SORTS[sort](a).localeCompare(SORTS[sort](b))) : found.items;
   const seesSignIn = may("see_last_sign_in");
   const apply = (values) => state.go(`users${query(values)}`);
   const heads = ["Name", "Username", "Role", "Status", ...(seesSignIn ? ["Last sign-in"] : [])];
@@ -50,7 +51,7 @@ export async function list({ search }) {
           { name: "registration", label: "Registration", type: "select", options: Object.entries(REGISTRATION), optional: true, empty: "All" },
           { name: "status", label: "Account", type: "select", options: [["active", "Active"], ["disabled", "Disabled"]], optional: true, empty: "All" },
           seesSignIn ? { name: "idle_days", label: "No sign-in for", type: "select", options: [["30", "30 days"], ["90", "90 days"], ["180", "180 days"]], optional: true, empty: "Any time" } : null,
-          { name: "sort", label: "Sort by", type: "select", options: [["name", "Last name"], ...(seesSignIn ? [["last_sign_in", "Last sign-in"]] : []), ["joined", "Date joined"]], optional: true, empty: "Role" },
+          { name: "sort", label: "Sort this page by", type: "select", options: [["name", "Last name"], ...(seesSignIn ? [["last_sign_in", "Last sign-in"]] : []), ["joined", "Date joined"]], optional: true, empty: "Role and name" },
         ],
         values: { ...filters, sort },
         submit: "Search",
@@ -142,6 +143,7 @@ export async function show({ params }) {
     ? [
         u.registration === "pending" && portal.staff_onboarding === "registration_code" ? act("Send a new registration code", "/registration-code", `A new registration code was sent to ${nameOf(u)}. The earlier one no longer works.`) : null,
         u.registration !== "pending" || portal.staff_onboarding !== "registration_code" ? act("Send a link for a new password", "/password-reset", `A link for a new password was sent to ${nameOf(u)}.`) : null,
+        portal.second_factor && u.registration === "registered" ? link(at(u.id, "/second-factor-reset"), "Reset second factors", { class: "button" }) : null,
         act("Send the username", "/username-reminder", `The username was sent to ${nameOf(u)}.`),
       ]
     : [];
@@ -212,6 +214,23 @@ export async function disable({ params }) {
       form({ fields: [], submit: "Disable account", danger: true, cancel: { href: link(at(u.id), "").pathname }, send: async () => {
         await put(at(u.id, "/status"), { status: "disabled" });
         await state.goFresh(at(u.id), `${nameOf(u)} was disabled.`);
+      } }),
+    ],
+  };
+}
+
+/** Starts a reset of lost second factors (MF-06). */
+export async function resetFactors({ params }) {
+  const u = await get(at(params.id));
+  return {
+    title: `Reset the second factors of ${nameOf(u)}?`,
+    back: [at(u.id), nameOf(u)],
+    body: [
+      h("p", null, `Do this if ${nameOf(u)} lost a passkey or authenticator app and has no recovery code. Check by phone or in person that the request comes from ${u.first_name}.`),
+      h("p", null, "The second factors stay until the user has confirmed the reset with the password and with what we send to the address on record."),
+      form({ fields: [], submit: "Start the reset", danger: true, cancel: { href: link(at(u.id), "").pathname }, send: async () => {
+        await post(at(u.id, "/second-factor-reset"));
+        await state.go(at(u.id), { message: `A reset was started. ${nameOf(u)} was notified by email.` });
       } }),
     ],
   };

@@ -33,6 +33,17 @@ pub enum LetterText {
         /// The last day on which it can be entered.
         expires_on: Date,
     },
+    /// The PIN that proves the postal address before second factors are removed (MF-06).
+    FactorReset {
+        /// The account whose second factors are reset. It is not printed.
+        account: AccountId,
+        /// The name in the salutation.
+        greeting: String,
+        /// The PIN. It is stored only in the outbox, encrypted, until the letter is printed.
+        pin: Sensitive,
+        /// The last day on which it can be entered.
+        expires_on: Date,
+    },
     /// Informs a provider that it can register (EX-05, EX-06).
     Notification {
         /// The provider that can register.

@@ -241,6 +241,13 @@ pub enum MailText {
     QuestionsChanged,
     /// Sent to a user whose second factors changed (MF-01).
     SecondFactorChanged { event: FactorEvent },
+    /// Sent to a user when an administrator or the help desk starts a reset of the second factors (MF-06).
+    SecondFactorReset {
+        initiator: ResetInitiator,
+        evidence: MailedEvidence,
+        /// The token in the link that cancels the reset.
+        cancellation: Sensitive,
+    },
     /// Sent to a new email address for confirmation (BL-12).
     ConfirmEmail {
         /// The token in the link.
@@ -381,10 +388,29 @@ pub enum FactorEvent {
         name: String,
     },
     RecoveryCodesCreated,
+    /// All were removed after a reset (MF-06).
+    Reset,
     /// A recovery code was used to sign in.
     RecoveryCodeUsed {
         /// The number of recovery codes that are left.
         left: usize,
+    },
+}
+
+/// What the owner proves the address on record with before the second factors are removed (MF-06).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailedEvidence {
+    Link {
+        /// The token in the link.
+        token: Sensitive,
+        /// How long the link can be used, in minutes.
+        minutes: u32,
+    },
+    /// The PIN of a letter.
+    Letter {
+        /// The date by which it should arrive.
+        arrives_by: Date,
     },
 }
 
@@ -460,7 +486,7 @@ pub enum HelpDeskAct {
     },
 }
 
-/// Who requested a password reset link.
+/// Who requested a password reset link or a reset of second factors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetInitiator {

@@ -234,7 +234,7 @@ impl Policy {
             recovery.check(has_questions, hint_question, faults);
         }
         if let Some(Some(second_factor)) = &second_factor {
-            second_factor.check(roles.as_ref(), faults);
+            second_factor.check(roles.as_ref(), has_pin, faults);
         }
         if let Some(Some(inactivity)) = &inactivity {
             inactivity.check(faults);

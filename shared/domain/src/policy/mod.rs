@@ -62,7 +62,7 @@ pub use recovery::{RecoveryMeans, RecoveryPolicy};
 pub use registration::{RecordCondition, RegistrationType};
 pub use registration_code::RegistrationCodePolicy;
 pub use roles::{Permission, Role, RolePolicy};
-pub use second_factor::{FactorMethod, SecondFactorPolicy};
+pub use second_factor::{FactorMethod, FactorResetter, ResetVerification, SecondFactorPolicy};
 pub use security_questions::SecurityQuestionPolicy;
 pub use session::{ConcurrentUsePolicy, SessionPolicy};
 pub use staff::{Onboarding, StaffPolicy};

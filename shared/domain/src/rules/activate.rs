@@ -16,6 +16,7 @@ use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Sta
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::membership::{Issue, LetterStatus, PendingStep};
 use crate::state::record::{Mac, RecordKey};
+use crate::state::second_factor::ResetEvidence;
 use crate::values::ids::{AccountId, IssueId, MessageId, OrganizationId};
 use crate::values::text::{PostalAddress, Sensitive};
 
@@ -83,6 +84,24 @@ pub(crate) fn pin_letter(
     organization: Option<String>,
     context: Context<'_>,
 ) -> Option<(Issue, Message)> {
+    let text = |pin, expires_on| LetterText::Pin {
+        account: account.clone(),
+        greeting,
+        organization,
+        pin,
+        expires_on,
+    };
+    letter_with_pin(fresh, to, text, context)
+}
+
+/// Creates a letter with a new PIN, of which `text` returns the content. Returns `None` on a portal without PIN
+/// letters.
+pub(crate) fn letter_with_pin(
+    fresh: FreshCode,
+    to: PostalAddress,
+    text: impl FnOnce(Sensitive, Date) -> LetterText,
+    context: Context<'_>,
+) -> Option<(Issue, Message)> {
     let now = context.now();
     let Context { policy, rng, .. } = context;
     let pin = policy.pin.as_ref()?;
@@ -91,13 +110,7 @@ pub(crate) fn pin_letter(
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
         dated: policy.today(now),
-        text: LetterText::Pin {
-            account: account.clone(),
-            greeting,
-            organization,
-            pin: fresh.digits,
-            expires_on,
-        },
+        text: text(fresh.digits, expires_on),
         to,
     };
     let issue = Issue {
@@ -253,7 +266,7 @@ pub fn reissue_pin(
 }
 
 /// Records that the letter with a pending PIN could not be printed, and notifies the user, who would
-/// otherwise wait for it (ME-08). Returns `None` if it is already recorded, or the PIN has been
+/// otherwise wait for it (ME-08, MF-06). Returns `None` if it is already recorded, or the PIN has been
 /// replaced.
 pub fn letter_not_printed(
     account: &Account,
@@ -262,13 +275,20 @@ pub fn letter_not_printed(
 ) -> Option<Decision> {
     let Context { origin, rng, .. } = context;
     let mut after = account.clone();
-    let mut memberships = after.memberships.iter_mut();
-    let (organization, issue) = memberships.find_map(|m| match &mut m.pending_step {
-        PendingStep::Pin { issue } if issue.carried_by == *letter => {
-            Some((m.organization.clone(), issue))
+    let of_memberships = after.memberships.iter_mut().filter_map(|m| {
+        let organization = m.organization.clone();
+        match &mut m.pending_step {
+            PendingStep::Pin { issue } => Some((organization, issue)),
+            _ => None,
         }
-        _ => None,
-    })?;
+    });
+    let of_reset = after.second_factors.reset.as_mut();
+    let of_reset = of_reset.and_then(|reset| match &mut reset.evidence {
+        ResetEvidence::Pin(issue) => Some((None, issue)),
+        ResetEvidence::Link(_) => None,
+    });
+    let mut issues = of_memberships.chain(of_reset);
+    let (organization, issue) = issues.find(|(_, issue)| issue.carried_by == *letter)?;
     if issue.not_printed_at.is_some() {
         return None;
     }

@@ -62,9 +62,11 @@ impl ScheduledDecision {
     ///
     /// # Errors
     /// [`PolicyError`] when the policy of a portal is invalid.
-    pub fn new(decision: Decision, portals: &Portals) -> Result<Self, PolicyError> {
+    pub fn new(mut decision: Decision, portals: &Portals) -> Result<Self, PolicyError> {
+        let withdrawn = decision.changes.iter().filter_map(withdrawn_letter);
+        let withdrawn: Vec<_> = withdrawn.collect();
+        decision.changes.extend(withdrawn);
         let at = decision.audit.occurred_at;
-        let mut decision = decision;
         let mut notices = Vec::new();
         let mut due_days = Vec::with_capacity(decision.changes.len());
         let mut follow_ups: Vec<FollowUpToSet> = Vec::new();
@@ -102,6 +104,20 @@ impl ScheduledDecision {
             follow_ups,
         })
     }
+}
+
+/// Withdraws the letter of a reset of second factors that a change ends: it was completed, canceled or replaced, or
+/// another recovery ended it (MF-06).
+fn withdrawn_letter(change: &Change) -> Option<Change> {
+    let Change::UpdateAccount { before, after } = change else {
+        return None;
+    };
+    let letter = |account: &Account| {
+        let issue = account.second_factors.reset.as_ref()?.pin()?;
+        Some(issue.carried_by.clone())
+    };
+    let before = letter(before)?;
+    (letter(after).as_ref() != Some(&before)).then_some(Change::WithdrawLetter(before))
 }
 
 /// Returns the messages by which the applications of an account learn that access ended, or may have ended

@@ -78,7 +78,7 @@ impl Evidence {
 }
 
 /// Returns whether an account can be recovered: it must be active, not ended, and have a password.
-fn is_recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
+pub(crate) fn is_recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
     account.is_usable(policy.today(origin.at)) && account.password.is_some()
 }
 

@@ -1,4 +1,4 @@
-//! Second factors: giving one, and the factors of one's own account (MF-01 to MF-05, MF-08).
+//! Second factors: giving one, the factors of one's own account, and the completion of a reset (MF-01 to MF-06, MF-08).
 
 use jiff::{SignedDuration, Timestamp};
 use strum::IntoStaticStr;
@@ -8,14 +8,15 @@ use crate::outbox::mail::{FactorEvent, MailText, mail};
 use crate::policy::{FactorMethod, Policy};
 use crate::rules::context::Context;
 use crate::rules::next_step::requires_second_factor;
-use crate::state::account::Account;
+use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, AuditEvent};
 use crate::state::record::Mac;
 use crate::state::second_factor::{
-    AuthenticatorApp, FactorInfo, MAX_APPS, MAX_PASSKEYS, Passkey, Proof, UsedChallenge,
+    AuthenticatorApp, FactorInfo, FactorReset, MAX_APPS, MAX_PASSKEYS, Passkey, Proof,
+    ResetEvidence, SecondFactors, UsedChallenge,
 };
-use crate::state::session::Session;
-use crate::values::ids::FactorId;
+use crate::state::session::{Session, Token};
+use crate::values::ids::{FactorId, IssueId};
 use crate::values::passkey::StoredPasskey;
 use crate::values::text::{FactorName, Sensitive};
 
@@ -77,6 +78,8 @@ pub(crate) fn use_up(
     now: Timestamp,
 ) -> Result<Proof, Refusal> {
     let factors = &mut account.second_factors;
+    // The owner has not lost the factors (MF-06).
+    factors.reset = None;
     match given {
         Given::AppCode { id, step } => {
             let app = factors.apps.iter_mut().find(|a| a.info.id == *id);
@@ -234,6 +237,17 @@ impl NewFactor {
     }
 }
 
+/// Ends all other sessions after a change of the factors, and a reset that is pending. Returns the session of the
+/// change, which goes on (SE-01; OWASP ASVS 5.0.0, 7.4.3).
+fn end_others(after: &mut Account, session: Session) -> Session {
+    after.second_factors.reset = None;
+    after.end_sessions();
+    Session {
+        epoch: after.session_epoch,
+        ..session
+    }
+}
+
 /// Adds a factor to the caller's account and notifies the owner. The session has then given it (MF-01).
 ///
 /// # Errors
@@ -304,6 +318,7 @@ pub fn add(
     };
     let mut renewed = session.clone();
     renewed.proofs.insert(proof, now);
+    let renewed = end_others(&mut after, renewed);
     let text = MailText::SecondFactorChanged {
         event: FactorEvent::Added { method, name },
     };
@@ -335,8 +350,8 @@ pub fn rename(
     Ok(Decision::recording(audit).update(account, after))
 }
 
-/// Removes a factor and notifies the owner. With the last factor, recovery codes and the trust in devices go
-/// too (MF-01, MF-02).
+/// Removes a factor and notifies the owner. The trust in devices, which may rest on it, ends. With the last factor,
+/// recovery codes go too (MF-01, MF-02).
 ///
 /// # Errors
 /// [`Refusal`]
@@ -360,13 +375,14 @@ pub fn remove(
     };
     factors.passkeys.retain(|p| p.info.id != *id);
     factors.apps.retain(|a| a.info.id != *id);
+    factors.trusted_devices.clear();
     if !after.has_second_factor(policy) {
         if requires_second_factor(account, policy, policy.today(origin.at)) {
             return Err(Refusal::LastRequired);
         }
         after.second_factors.recovery_codes.clear();
-        after.second_factors.trusted_devices.clear();
     }
+    let renewed = end_others(&mut after, session.clone());
     let text = MailText::SecondFactorChanged {
         event: FactorEvent::Removed {
             method,
@@ -377,6 +393,7 @@ pub fn remove(
         .for_organization(session.organization.as_ref());
     Ok(Decision::recording(audit)
         .update(account, after)
+        .change(Change::RenewSession(renewed))
         .send([mail(account, origin.at, text, rng)]))
 }
 
@@ -400,6 +417,7 @@ pub fn replace_recovery_codes(
     }
     let mut after = account.clone();
     after.second_factors.recovery_codes = codes;
+    let renewed = end_others(&mut after, session.clone());
     let text = MailText::SecondFactorChanged {
         event: FactorEvent::RecoveryCodesCreated,
     };
@@ -407,5 +425,96 @@ pub fn replace_recovery_codes(
         .for_organization(session.organization.as_ref());
     Ok(Decision::recording(audit)
         .update(account, after)
+        .change(Change::RenewSession(renewed))
         .send([mail(account, origin.at, text, rng)]))
+}
+
+/// What the owner proves the address on record with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnteredEvidence {
+    /// The token of the link in the email.
+    Token(Token),
+    /// The PIN of the letter, which was compared and matched.
+    Pin(IssueId),
+}
+
+impl EnteredEvidence {
+    fn matches(&self, reset: &FactorReset) -> bool {
+        match (self, &reset.evidence) {
+            (Self::Token(token), ResetEvidence::Link(digest)) => token.digest() == *digest,
+            (Self::Pin(id), ResetEvidence::Pin(issue)) => issue.id == *id,
+            _ => false,
+        }
+    }
+}
+
+/// Completes a reset: removes all factors, recovery codes and trusted devices of an owner who has given the password
+/// in this session and proved the address on record. Ends every other way in, and notifies the owner (MF-06,
+/// SE-01). `attempts` are the counters to clear.
+///
+/// # Errors
+/// [`Refusal::Unknown`] if no such reset is pending, or the session was not opened with the password.
+pub fn complete_reset(
+    account: &Account,
+    session: &Session,
+    entered: &EnteredEvidence,
+    attempts: Vec<AttemptKey>,
+    context: Context<'_>,
+) -> Result<(Account, Session, Decision), Refusal> {
+    let Context { origin, rng, .. } = context;
+    let now = origin.at;
+    let reset = account.second_factors.pending_reset(now);
+    let has_password = session.proofs.contains_key(&Proof::Password);
+    if !has_password || !reset.is_some_and(|reset| entered.matches(reset)) {
+        return Err(Refusal::Unknown);
+    }
+    let mut after = account.clone();
+    after.end_other_access();
+    after.second_factors = SecondFactors::default();
+    let mut renewed = session.clone();
+    renewed.epoch = after.session_epoch;
+    renewed.proofs.retain(|proof, _| *proof == Proof::Password);
+    let text = MailText::SecondFactorChanged {
+        event: FactorEvent::Reset,
+    };
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::ResetSecondFactors, rng)
+        .for_organization(session.organization.as_ref());
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .change(Change::RenewSession(renewed.clone()))
+        .send([mail(account, now, text, rng)]);
+    let attempts = attempts.into_iter().map(Change::ForgetAttempts);
+    let decision = attempts.fold(decision, Decision::change);
+    Ok((after, renewed, decision))
+}
+
+/// Cancels a reset for the signed-in owner (MF-06). Returns `None` if none is pending.
+pub fn cancel_reset(
+    account: &Account,
+    session: &Session,
+    context: Context<'_>,
+) -> Option<Decision> {
+    let Context { origin, rng, .. } = context;
+    account.second_factors.reset.as_ref()?;
+    let mut after = account.clone();
+    after.second_factors.reset = None;
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::CancelSecondFactorReset, rng)
+        .for_organization(session.organization.as_ref());
+    Some(Decision::recording(audit).update(account, after))
+}
+
+/// Cancels a reset for the owner of the address, who did not ask for it. Whoever did may know the password, so every
+/// other way in ends, too (MF-06, SE-01). Returns `None` if the token isn't that of the latest reset or the reset
+/// has expired.
+pub fn disown_reset(account: &Account, token: &Token, context: Context<'_>) -> Option<Decision> {
+    let Context { origin, rng, .. } = context;
+    let reset = account.second_factors.pending_reset(origin.at)?;
+    if account.status != Status::Active || reset.cancellation != token.digest() {
+        return None;
+    }
+    let mut after = account.clone();
+    after.end_other_access();
+    let action = Action::CancelSecondFactorReset;
+    let audit = AuditEvent::by_owner(origin, &account.id, action, rng);
+    Some(Decision::recording(audit).update(account, after))
 }

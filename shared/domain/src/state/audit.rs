@@ -65,6 +65,12 @@ pub enum Action {
     RemoveSecondFactor,
     /// A user replaced their recovery codes.
     CreateRecoveryCodes,
+    /// An administrator or the help desk started a reset of a user's second factors (MF-06).
+    StartSecondFactorReset,
+    /// A user proved the address on record, right or not, so that the second factors are removed.
+    ResetSecondFactors,
+    /// A user canceled a reset of the second factors.
+    CancelSecondFactorReset,
     /// A password reset was requested.
     RequestPasswordReset,
     /// A user set a new password with a reset link or after verification.

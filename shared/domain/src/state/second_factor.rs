@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use crate::policy::{FactorMethod, SecondFactorPolicy};
+use crate::policy::{FactorMethod, ResetVerification, SecondFactorPolicy};
+use crate::state::membership::Issue;
 use crate::state::record::Mac;
 use crate::values::ids::FactorId;
 use crate::values::passkey::StoredPasskey;
@@ -93,6 +94,43 @@ pub struct UsedChallenge {
     pub expires_at: Timestamp,
 }
 
+/// A reset of the second factors that an administrator or the help desk started. They go when the owner has
+/// proved the address on record (MF-06).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactorReset {
+    pub evidence: ResetEvidence,
+    /// The digest of the token with which the owner cancels the reset without signing in.
+    pub cancellation: String,
+    pub expires_at: Timestamp,
+}
+
+/// What the owner proves the address on record with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetEvidence {
+    /// The digest of the token in an email.
+    Link(String),
+    /// The PIN of a letter.
+    Pin(Issue),
+}
+
+impl FactorReset {
+    pub const fn verification(&self) -> ResetVerification {
+        match self.evidence {
+            ResetEvidence::Link(_) => ResetVerification::Email,
+            ResetEvidence::Pin(_) => ResetVerification::PinLetter,
+        }
+    }
+
+    /// Returns the PIN that was mailed, if it is one.
+    pub const fn pin(&self) -> Option<&Issue> {
+        match &self.evidence {
+            ResetEvidence::Link(_) => None,
+            ResetEvidence::Pin(issue) => Some(issue),
+        }
+    }
+}
+
 /// The second factors of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecondFactors {
@@ -108,6 +146,9 @@ pub struct SecondFactors {
     /// Digests of the devices that need no second factor, each with the end of the trust (MF-08).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trusted_devices: BTreeMap<String, Timestamp>,
+    /// The latest reset that was started, expired or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<FactorReset>,
 }
 
 impl SecondFactors {
@@ -132,6 +173,12 @@ impl SecondFactors {
         all.find(|info| info.id == *id)
     }
 
+    /// Returns the reset that can be completed at a time.
+    pub fn pending_reset(&self, now: Timestamp) -> Option<&FactorReset> {
+        let reset = self.reset.as_ref();
+        reset.filter(|reset| now < reset.expires_at)
+    }
+
     /// Returns whether a device is trusted at a time.
     pub fn trusts(&self, device: &str, now: Timestamp) -> bool {
         let until = self.trusted_devices.get(device);
@@ -139,9 +186,10 @@ impl SecondFactors {
     }
 
     /// Ends what lets someone in with less than the password and a factor, or changes the factors: the trust
-    /// in devices, and signing in by a passkey alone (SE-01).
+    /// in devices, a reset that is pending, and signing in by a passkey alone (SE-01).
     pub fn end_other_access(&mut self) {
         self.trusted_devices.clear();
+        self.reset = None;
         for passkey in &mut self.passkeys {
             passkey.signs_in_alone = false;
         }

@@ -42,6 +42,10 @@ pub enum TokenKind {
     Email,
     /// The cancellation of a change of email address. The locator is the account.
     EmailCancellation,
+    /// A reset of second factors. The locator is the account.
+    FactorReset,
+    /// The cancellation of a reset of second factors. The locator is the account.
+    FactorResetCancellation,
     /// An application's authorization code. The locator is the account and the session.
     AuthorizationCode,
     /// An application's access token. The locator is the account and the session.
@@ -57,6 +61,8 @@ impl TokenKind {
             Self::VouchedReset => "vh",
             Self::Email => "ve",
             Self::EmailCancellation => "vc",
+            Self::FactorReset => "vf",
+            Self::FactorResetCancellation => "vx",
             Self::AuthorizationCode => "vo",
             Self::AccessToken => "va",
         }

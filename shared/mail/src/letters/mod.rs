@@ -4,6 +4,7 @@
 //! leaves with missing glyphs or cut-off text.
 
 mod address;
+mod factor_reset;
 mod font;
 mod notification;
 mod page;
@@ -24,6 +25,7 @@ use font::Weight;
 pub const fn kind(letter: &Letter) -> &'static str {
     match letter.text {
         LetterText::Pin { .. } => "pin",
+        LetterText::FactorReset { .. } => "second_factor_reset",
         LetterText::Notification { .. } => "notification",
     }
 }
@@ -48,6 +50,12 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
                 pin::content(organization.as_deref(), pin, *expires_on, policy),
             )
         }
+        LetterText::FactorReset {
+            greeting,
+            pin,
+            expires_on,
+            account: _,
+        } => (greeting, factor_reset::content(pin, *expires_on, policy)),
         LetterText::Notification {
             organization,
             registration_type,

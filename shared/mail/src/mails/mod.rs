@@ -30,6 +30,7 @@ mod register_again;
 mod registered;
 mod registration_code;
 mod second_factor_changed;
+mod second_factor_reset;
 mod username_released;
 mod username_reminder;
 mod users_changed;
@@ -250,6 +251,11 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::SecondFactorChanged { event } => {
             second_factor_changed::content(event, policy.date_of(mail.at), policy)
         }
+        MailText::SecondFactorReset {
+            initiator,
+            evidence,
+            cancellation,
+        } => second_factor_reset::content(initiator, evidence, cancellation, policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
 }

@@ -43,6 +43,13 @@ pub(super) fn content(event: &FactorEvent, on: Date, policy: &Policy) -> Content
             ),
             format!("new recovery codes were created for your account on {portal}"),
         ),
+        FactorEvent::Reset => (
+            format!("Your second factors were removed from your account on {portal}"),
+            format!(
+                "All passkeys, authenticator apps and recovery codes were removed from your account on {portal} on {on}. Set up new ones in your profile."
+            ),
+            format!("your second factors were removed from your account on {portal}"),
+        ),
         FactorEvent::RecoveryCodeUsed { left } => {
             let left = match left {
                 0 => "It was the last one. Create new ones in your profile.".to_owned(),

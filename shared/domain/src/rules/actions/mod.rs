@@ -17,6 +17,7 @@ pub mod reissue_pin;
 pub mod remove;
 pub mod rename;
 pub mod resend_invitation;
+pub mod reset_second_factors;
 pub mod secure;
 pub mod send_reset_link;
 pub mod send_username;

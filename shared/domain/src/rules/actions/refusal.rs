@@ -43,6 +43,10 @@ pub enum Refusal {
     NoAddress,
     /// The user has no password yet or can't sign in (BL-14).
     NotRecoverable,
+    /// The account has no second factor to reset (MF-06).
+    NoSecondFactor,
+    /// The portal removes second factors only after a PIN letter (MF-06).
+    PinLetterRequired,
     /// The account isn't part of the access review (EX-11).
     NotInReview,
     /// The access to give is invalid.

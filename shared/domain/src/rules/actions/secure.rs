@@ -2,6 +2,7 @@
 
 use crate::decision::Decision;
 use crate::outbox::mail::HelpDeskAct;
+use crate::policy::ResetVerification;
 use crate::rules::actions::Refusal;
 use crate::rules::actions::authority::{Staff, Target};
 use crate::rules::context::Context;
@@ -30,8 +31,8 @@ pub struct Securing {
 
 /// Ends every way into an account: the password no longer works, all sessions, reset links and
 /// pending changes of the email address end and, if the help desk says so, the security answers and the
-/// second factors. A lost factor is reset in this way: with the password gone too, the owner has to prove
-/// the address on record (MF-06).
+/// second factors: with the password gone too, the owner has to prove the address on record by email. A portal
+/// that removes factors only after a PIN letter refuses that (MF-06).
 /// The owner sets a new password with a link that the help desk sends separately, after it has
 /// checked the address on record.
 ///
@@ -56,6 +57,11 @@ pub fn secure(
     if answers_cleared {
         after.security_answers.clear();
         after.hint = None;
+    }
+    let by_letter = context.policy.second_factor.as_ref();
+    let by_letter = by_letter.map(|s| s.reset_verification) == Some(ResetVerification::PinLetter);
+    if securing.clears.factors && by_letter {
+        return Err(Refusal::PinLetterRequired);
     }
     let factors_cleared = securing.clears.factors && !account.second_factors.is_empty();
     if factors_cleared {

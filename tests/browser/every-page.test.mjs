@@ -1,0 +1,61 @@
+// Every page of every portal, as a visitor and as a person who may see most of it, in every mode.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BASE, PASSWORD, Visitor, ownSystem, people } from "./harness.mjs";
+
+ownSystem();
+
+const OPEN = ["", "sign-in", "signed-out", "register", "forgot-password", "forgot-username", "registration-code", "no-such-page", "password-reset", "invitations/accept", "email-confirmation", "email-change-cancellation"];
+const OWN = ["", "organizations", "profile", "profile/name", "profile/email", "profile/password", "profile/hint", "profile/security-questions", "profile/links", "profile/subscriptions", "profile/sessions", "profile/activity", "profile/agreements", "profile/second-factors", "profile/second-factors/passkey", "profile/second-factors/app", "profile/second-factors/recovery-codes", "profile/organizations/add", "feedback", "users", "users?query=nobody", "users/add", "users/upload", "users/no-such-user", "invitations", "invitations/new", "invitations/upload", "access-review", "agents", "audit-trail", "accounts", "accounts/audit-trail", "sign-out"];
+const OF_USER = ["", "/access", "/approve", "/disable", "/remove"];
+const WHO = { agent: "dana.whitfield", employer: "lena.fischer", group: "ruth.okafor", "help-desk": "ada.moss", member: "grace.kim", practice: "omar.haddad", producer: "dana.whitfield", provider: /Primary user of Lakeside/ };
+
+async function sweep(v, portal, pages) {
+  for (const page of pages) {
+    await v.shows(`/${portal}/app/${page}`);
+    assert.notEqual(await v.page.title(), "", page);
+    await v.check(`${portal} ${page}`);
+  }
+}
+
+for (const [portal, who] of Object.entries(WHO)) {
+  test(`pg_02 every page of the portal ${portal} passes axe, light and dark, narrow, with large text and forced colors`, { timeout: 120_000 }, async () => {
+    const v = await Visitor.create();
+    await v.open(`/${portal}/app`);
+    const { registration_types: types } = await (await fetch(`${BASE}/${portal}`)).json();
+    await sweep(v, portal, [...OPEN, ...types.map((type) => `register/${type.id}`)]);
+    const username = people().find((p) => p.portal === portal && (who.test ? who.test(p.who) : p.username === who)).username;
+    await v.signsIn(portal, username, PASSWORD);
+    await v.page.getByRole("heading", { level: 1, name: /^Hello/ }).waitFor();
+    await sweep(v, portal, OWN);
+    await v.shows(`/${portal}/app/users`);
+    const links = v.page.getByRole("main").getByRole("table").getByRole("link");
+    if (await links.count()) {
+      const user = await links.last().getAttribute("href");
+      await sweep(v, portal, OF_USER.map((rest) => `${user}${rest}`.replace(`/${portal}/app/`, "")));
+    }
+    await v.leaves();
+  });
+}
+
+test("pg_03 every page of the help desk's console about an account passes axe", { timeout: 120_000 }, async () => {
+  const v = await Visitor.create();
+  await v.signsIn("help-desk", "ada.moss");
+  const accounts = { provider: people().find((p) => /Mercy Street/.test(p.who)).username, agent: "luis.ortega", group: "sam.lind", member: "maria.alvarez" };
+  for (const [portal, username] of Object.entries(accounts)) {
+    await v.shows("/help-desk/app/accounts");
+    await v.page.getByLabel("Portal", { exact: true }).selectOption(portal);
+    await v.page.getByRole("radio", { name: "Username" }).check();
+    await v.fill({ "Search for": username });
+    await v.presses("Find account");
+    await v.page.getByRole("heading", { level: 2, name: "Actions" }).waitFor();
+    await v.check(portal);
+    const actions = await v.page.getByRole("main").locator(".cards a").evaluateAll((links) => links.map((a) => a.getAttribute("href")));
+    assert.ok(actions.length > 3);
+    for (const action of actions) {
+      await v.shows(action);
+      await v.check(`${portal} ${action}`);
+    }
+  }
+  await v.leaves();
+});
