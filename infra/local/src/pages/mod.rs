@@ -24,13 +24,11 @@ pub use self::site::Site;
 pub(crate) use self::site::sample_page;
 
 /// Paths of this server that no portal can have as its name.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 7] = [
     "inbox",
     "letters",
     "api",
     "authenticator-codes",
-    links::PATH,
-    control::PATH,
     links::PATH,
     control::PATH,
     links::APPLICATIONS,
