@@ -1268,3 +1268,131 @@ async fn so_01_another_website_reaches_only_what_is_for_applications() {
         assert_eq!(response.headers.get("access-control-allow-origin"), None);
     }
 }
+
+#[tokio::test]
+async fn so_03_an_access_token_in_the_form_of_a_jwt_ends_at_userinfo_as_any_other() {
+    let jwt = "service = \"enrollment\"\naccess_token_format = \"jwt\"";
+    let portals = portals_with("group", &[("service = \"enrollment\"", jwt)], "");
+    let world = World::with(Options {
+        portals: portals.path().to_owned(),
+        ..options()
+    })
+    .await;
+    let ruth = world.group_principal().await;
+    let token = token(&world, &ruth).await;
+    let signer = &world.instance.app.signer;
+    let claims = signer.verify("at+jwt", &token, world.now()).await.unwrap();
+    let claims = claims.expect("an API can check it without a call");
+    assert_eq!(claims["client_id"], CLIENT);
+    assert_eq!(
+        (&claims["iss"], &claims["aud"]),
+        (&json!(ISSUER), &json!(CLIENT))
+    );
+    assert_eq!(claims["scope"], "openid profile email");
+    let lifetime = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+    assert_eq!(lifetime, 600);
+    // It is no ID token, and an ID token is no access token.
+    assert_eq!(
+        signer.verify("JWT", &token, world.now()).await.unwrap(),
+        None
+    );
+    let tokens = redeem(&world, &code(&ruth).await).await.expect(200);
+    is_over(&world, tokens.text_at("/id_token"), "an ID token").await;
+    let userinfo = userinfo(&world, &token).await.expect(200);
+    assert_eq!(userinfo.body["sub"], claims["sub"]);
+    assert_eq!(introspect(&world, &token).await.body["active"], true);
+    let form = parameters(&[("token", &token)]);
+    post(&world, "/revoke", &form).await.expect(200);
+    is_over(&world, &token, "revoked").await;
+    let other = self::token(&world, &ruth).await;
+    ruth.signs_out().await.expect(204);
+    is_over(&world, &other, "signed out").await;
+}
+
+/// Signs claims as an application with an EC key.
+fn assertion(key: &aws_lc_rs::signature::EcdsaKeyPair, kid: &str, claims: &Value) -> String {
+    let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
+    let header = json!({ "alg": "ES256", "kid": kid });
+    let message = format!("{}.{}", encode(&header), encode(claims));
+    let rng = aws_lc_rs::rand::SystemRandom::new();
+    let signature = key.sign(&rng, message.as_bytes()).unwrap();
+    format!("{message}.{}", BASE64URL_NOPAD.encode(signature.as_ref()))
+}
+
+#[tokio::test]
+async fn so_01_an_application_authenticates_with_a_key_of_its_own() {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let stranger = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let point = key.public_key().as_ref();
+    let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64URL_NOPAD.encode(half));
+    let policy = format!(
+        "service = \"enrollment\"\nauthentication = \"private_key_jwt\"\njwks = [{{ kid = \"k1\", kty = \"EC\", crv = \"P-256\", x = \"{x}\", y = \"{y}\" }}]"
+    );
+    let portals = portals_with("group", &[("service = \"enrollment\"", &policy)], "");
+    let world = World::with(Options {
+        portals: portals.path().to_owned(),
+        ..options()
+    })
+    .await;
+    let ruth = world.group_principal().await;
+    let code = code(&ruth).await;
+    let now = world.now().as_second();
+    let claims = json!({
+        "iss": CLIENT, "sub": CLIENT, "aud": format!("{ISSUER}/token"), "jti": "1", "exp": now + 60,
+    });
+    let send = async |assertion: String| {
+        let form = with(exchange(&code), "client_assertion", &assertion);
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let form = with(form, "client_assertion_type", kind);
+        let request = world.on("group").request(Method::POST, "/token");
+        Response::to(request.form(&form)).await
+    };
+    let altered = |name: &str, value: Value| {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        claims
+    };
+    let right = assertion(&key, "k1", &claims);
+    let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", right.split('.').nth(1).unwrap());
+    for wrong in [
+        assertion(&stranger, "k1", &claims),
+        assertion(&key, "k2", &claims),
+        assertion(&key, "k1", &altered("iss", json!("other"))),
+        assertion(&key, "k1", &altered("sub", json!("other"))),
+        assertion(&key, "k1", &altered("aud", json!("https://other.example"))),
+        assertion(
+            &key,
+            "k1",
+            &altered("aud", json!([ISSUER, "https://other.example"])),
+        ),
+        assertion(&key, "k1", &altered("exp", json!(now - 120))),
+        assertion(&key, "k1", &altered("exp", json!(now + 3600))),
+        assertion(&key, "k1", &altered("exp", Value::Null)),
+        assertion(&key, "k1", &altered("jti", Value::Null)),
+        assertion(&key, "k1", &altered("nbf", json!(now + 120))),
+        unsigned,
+        "x".to_owned(),
+    ] {
+        let response = send(wrong.clone()).await;
+        assert_eq!(
+            (response.status, response.text_at("/error")),
+            (401, "invalid_client"),
+            "{wrong}"
+        );
+    }
+    // A secret is not enough, even if it is the one that would be derived.
+    let refused = redeem(&world, &code).await;
+    assert_eq!(
+        (refused.status, refused.text_at("/error")),
+        (401, "invalid_client")
+    );
+    send(right).await.expect(200);
+    let array = altered("aud", json!([ISSUER]));
+    let response = send(assertion(&key, "k1", &array)).await;
+    assert_eq!(
+        response.text_at("/error"),
+        "invalid_grant",
+        "the code was used"
+    );
+}

@@ -7,13 +7,14 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
-use vestibule_domain::policy::Policy;
+use vestibule_domain::policy::{AccessTokenFormat, Policy};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::single_sign_on::{
     self as rules, Claims, NotRedeemed, Redeemed, Redemption, User,
 };
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::state::single_sign_on::AuthorizationCode;
+use vestibule_domain::values::text::Sensitive;
 use vestibule_http::oauth::{ClientForm, OAuthFailure, authenticate};
 use vestibule_http::openapi::PortalParams;
 use vestibule_http::request::RequestOrigin;
@@ -22,7 +23,7 @@ use vestibule_http::{App, Portal, Problem};
 use vestibule_store::CommitError;
 use vestibule_store::grants::Given;
 
-use crate::{ID_TOKEN, OAuthErrorResponse, scope};
+use crate::{ACCESS_TOKEN, ID_TOKEN, OAuthErrorResponse, scope};
 
 /// A code to exchange, as a form.
 #[derive(Debug, ToSchema)]
@@ -106,6 +107,7 @@ pub(crate) async fn exchange_code(
     };
     let unknown = || invalid_grant("the code is unknown");
     let token = Token::parse(TokenKind::AuthorizationCode, code).ok_or_else(unknown)?;
+    let format = application.access_token_format;
     let mut rng = app.rng();
     for _ in 0..MAX_ATTEMPTS {
         let found = app.store.authorization_code(&policy.portal, &token).await?;
@@ -129,7 +131,7 @@ pub(crate) async fn exchange_code(
             return Err(unknown());
         };
         // Signed before the code is used up, so that the application can repeat the request if KMS fails.
-        let response = respond(&app, &policy, (&code, &redeemed), user).await?;
+        let response = respond(&app, &policy, (&code, &redeemed), user, format).await?;
         match app.commit(redeemed.decision, &mut rng).await {
             Ok(()) => return Ok(Json(response)),
             // Another request with the code was first.
@@ -149,6 +151,7 @@ async fn respond(
     policy: &Policy,
     (code, redeemed): (&AuthorizationCode, &Redeemed),
     user: User<'_>,
+    format: AccessTokenFormat,
 ) -> Result<TokenResponse, OAuthFailure> {
     let Redeemed {
         token,
@@ -162,13 +165,25 @@ async fn respond(
     let claims = Claims::of(grant, membership, user);
     let expires_in = access_token.expires_at.duration_since(now).as_secs();
     let mut claims = serde_json::to_value(claims).map_err(Problem::internal)?;
-    let access_token_text = token.expose();
-    // The left half of the hash binds the access token to the ID token (OpenID Connect Core 1.0, 3.1.3.6).
-    let hash = Sha256::digest(access_token_text.expose());
     claims["iss"] = policy.issuer().into();
     claims["aud"] = grant.application.clone().into();
     claims["iat"] = now.as_second().into();
     claims["exp"] = access_token.expires_at.as_second().into();
+    let opaque = token.expose();
+    let text = match format {
+        AccessTokenFormat::Opaque => opaque,
+        AccessTokenFormat::Jwt => {
+            let mut claims = claims.clone();
+            let random = opaque.expose().rsplit('.').next().unwrap_or_default();
+            claims["jti"] = random.into();
+            claims["client_id"] = grant.application.clone().into();
+            claims["scope"] = scope(access_token).into();
+            let signed = app.signer.sign(ACCESS_TOKEN, &claims, now).await;
+            Sensitive::new(signed.map_err(Problem::from)?)
+        }
+    };
+    // The left half of the hash binds the access token to the ID token (OpenID Connect Core 1.0, 3.1.3.6).
+    let hash = Sha256::digest(text.expose());
     claims["at_hash"] = BASE64URL_NOPAD.encode(&hash[..hash.len() / 2]).into();
     if let Some(nonce) = &code.nonce {
         claims["nonce"] = nonce.clone().into();
@@ -179,7 +194,7 @@ async fn respond(
             .sign(ID_TOKEN, &claims, now)
             .await
             .map_err(Problem::from)?,
-        access_token: access_token_text.expose().to_owned(),
+        access_token: text.expose().to_owned(),
         token_type: "Bearer",
         expires_in,
         scope: scope(access_token),

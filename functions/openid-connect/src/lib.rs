@@ -37,6 +37,30 @@ vestibule_http::routes! {
 /// The type of ID tokens. It tells them from all other tokens that the system signs (RFC 8725, 3.11).
 const ID_TOKEN: &str = "JWT";
 
+/// The type of access tokens in the form of a JWT (RFC 9068).
+const ACCESS_TOKEN: &str = "at+jwt";
+
+/// Parses an access token of either form; `None` for any other text.
+async fn parse(app: &App, policy: &Policy, text: &str) -> Result<Option<Token>, Problem> {
+    if let Some(token) = Token::parse(TokenKind::AccessToken, text) {
+        return Ok(Some(token));
+    }
+    let now = app.clock.now();
+    let claims = app.signer.verify(ACCESS_TOKEN, text, now).await?;
+    Ok(claims.and_then(|claims| {
+        if claims["iss"] != policy.issuer().as_str() {
+            return None;
+        }
+        // The random part of the opaque token is the id of the JWT.
+        let part = |name: &str| claims[name].as_str();
+        let token = (part("sub")?, part("sid")?, part("jti")?);
+        Token::parse(
+            TokenKind::AccessToken,
+            &format!("va.{}.{}.{}", token.0, token.1, token.2),
+        )
+    }))
+}
+
 /// An access token that is valid now, with what it gives access to.
 struct Access {
     token: AccessToken,
@@ -47,7 +71,7 @@ struct Access {
 /// account, so that a change to any of them takes effect at the next call (SO-03, UX-04).
 async fn access(app: &App, policy: &Policy, text: &str) -> Result<Option<Access>, Problem> {
     let now = app.clock.now();
-    let Some(token) = Token::parse(TokenKind::AccessToken, text) else {
+    let Some(token) = parse(app, policy, text).await? else {
         return Ok(None);
     };
     let found = app.store.access_token(&policy.portal, &token).await?;

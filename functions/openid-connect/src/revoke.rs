@@ -4,14 +4,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::single_sign_on as rules;
-use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_http::oauth::{ClientForm, OAuthFailure, authenticate};
 use vestibule_http::openapi::PortalParams;
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Portal};
 
-use crate::OAuthErrorResponse;
 use crate::introspect::TokenRequest;
+use crate::{OAuthErrorResponse, parse};
 
 /// Revoke an access token
 ///
@@ -36,7 +35,7 @@ pub(crate) async fn revoke(
     form: ClientForm,
 ) -> Result<StatusCode, OAuthFailure> {
     let application = authenticate(&app, &policy, &headers, &form, origin.at)?;
-    let token = Token::parse(TokenKind::AccessToken, form.required("token")?);
+    let token = parse(&app, &policy, form.required("token")?).await?;
     let found = match token {
         Some(token) => app.store.access_token(&policy.portal, &token).await?,
         None => None,

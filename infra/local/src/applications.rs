@@ -20,23 +20,12 @@ use vestibule_http::caller::cookie;
 use vestibule_http::oauth::client_secret;
 use vestibule_secrets::jwt::{Unverified, VerifyingKey};
 
+use crate::links::{APPLICATIONS, application_address};
 use crate::pages::{Site, sample_page};
 use crate::{Instance, StartError};
 
-/// The path below which the sample applications are served.
-pub const PATH: &str = "applications";
-
 /// The cookie of the sample applications.
 const COOKIE: &str = "vestibule-sample";
-
-/// Returns the address of a portal's sample application.
-pub fn address(base: &str, portal: &str) -> String {
-    let base = match base.contains("//localhost") {
-        true => base.replacen("//localhost", "//127.0.0.1", 1),
-        false => base.replacen("//127.0.0.1", "//localhost", 1),
-    };
-    format!("{base}/{PATH}/{portal}")
-}
 
 /// A sign-in that has begun.
 struct Begun {
@@ -70,12 +59,18 @@ struct Known {
 /// Returns the routes of the sample applications.
 pub fn router(site: Site) -> Router {
     Router::new()
-        .route(&format!("/{PATH}/{{portal}}/"), get(home))
-        .route(&format!("/{PATH}/{{portal}}/sign-in"), get(sign_in))
-        .route(&format!("/{PATH}/{{portal}}/callback"), get(callback))
-        .route(&format!("/{PATH}/{{portal}}/sign-out"), get(sign_out))
+        .route(&format!("/{APPLICATIONS}/{{portal}}/"), get(home))
+        .route(&format!("/{APPLICATIONS}/{{portal}}/sign-in"), get(sign_in))
         .route(
-            &format!("/{PATH}/{{portal}}/backchannel-logout"),
+            &format!("/{APPLICATIONS}/{{portal}}/callback"),
+            get(callback),
+        )
+        .route(
+            &format!("/{APPLICATIONS}/{{portal}}/sign-out"),
+            get(sign_out),
+        )
+        .route(
+            &format!("/{APPLICATIONS}/{{portal}}/backchannel-logout"),
             post(log_out),
         )
         .with_state(Samples {
@@ -229,7 +224,7 @@ impl Samples {
     }
 
     fn callback(&self, portal: &str) -> String {
-        format!("{}/callback", address(&self.site.base, portal))
+        format!("{}/callback", application_address(&self.site.base, portal))
     }
 }
 
@@ -304,8 +299,9 @@ async fn callback(
         Ok(user) => {
             let id = samples.random();
             samples.known().users.insert(id.clone(), user);
-            let cookie = format!("{COOKIE}={id}; Path=/{PATH}/{portal}/; HttpOnly; SameSite=Lax");
-            let home = address(&samples.site.base, &portal);
+            let cookie =
+                format!("{COOKIE}={id}; Path=/{APPLICATIONS}/{portal}/; HttpOnly; SameSite=Lax");
+            let home = application_address(&samples.site.base, &portal);
             (
                 [(header::SET_COOKIE, cookie)],
                 Redirect::to(&format!("{home}/")),
@@ -324,7 +320,7 @@ async fn sign_out(
     Path(portal): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let home = format!("{}/", address(&samples.site.base, &portal));
+    let home = format!("{}/", application_address(&samples.site.base, &portal));
     let Some((id, user)) = samples.user(&portal, &headers) else {
         return Redirect::to(&home).into_response();
     };
@@ -364,37 +360,4 @@ async fn log_out(
         .users
         .retain(|_, user| user.claims["sid"] != *sid);
     StatusCode::OK
-}
-
-/// Prints the secret of an application.
-///
-/// # Errors
-/// Says which portals and applications there are.
-pub fn secret(
-    app: &vestibule_http::App,
-    portal: &str,
-    application: &str,
-) -> Result<String, StartError> {
-    let policy = app.portals.get(portal)?.ok_or_else(|| {
-        let names: Vec<_> = app.portals.names().map(ToString::to_string).collect();
-        format!(
-            "there is no portal {portal}; the portals are {}",
-            names.join(", ")
-        )
-    })?;
-    let found = policy.application(application).ok_or_else(|| {
-        let ids: Vec<_> = policy
-            .applications
-            .iter()
-            .map(|a| a.id.to_string())
-            .collect();
-        format!(
-            "the policy of {portal} has no application {application}; it has: {}",
-            ids.join(", ")
-        )
-    })?;
-    if found.authentication != vestibule_domain::policy::ClientAuthentication::Secret {
-        return Err(format!("{application} does not authenticate with a secret").into());
-    }
-    Ok(client_secret(app, policy, found).expose().to_owned())
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::time_travel::{line, now_in, print_day, print_now};
-use crate::{Instance, StartError, applications, folder};
+use crate::{Instance, StartError, client_secret, folder};
 
 /// The path below which the endpoint is served.
 pub const PATH: &str = "control";
@@ -134,7 +134,7 @@ async fn show_client_secret(
         application,
     }): Json<SecretRequest>,
 ) -> Response {
-    match applications::secret(&control.instance.app, &portal, &application) {
+    match client_secret::of(&control.instance.app, &portal, &application) {
         Ok(secret) => secret.into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -144,7 +144,7 @@ async fn show_client_secret(
 ///
 /// # Errors
 /// Fails if that portal can't be reached or has no such application.
-pub async fn client_secret(
+pub async fn ask_client_secret(
     data: &Path,
     portal: &str,
     application: &str,

@@ -476,7 +476,8 @@ impl Instance {
             ses,
             configuration_set: None,
             clock: app.clock.clone(),
-            signer: Arc::clone(&app.signer),
+            // On AWS it is another function, which reads the keys by itself.
+            signer: Arc::new(Signer::new(keys.kms.clone(), SIGNING_KEY_ALIAS)),
             outbound: Outbound::new(Reach::ThisMachine),
         };
         let printer = Printer {

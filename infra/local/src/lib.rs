@@ -5,6 +5,7 @@ pub mod applications;
 pub mod audit;
 pub mod aws;
 pub mod client;
+pub mod client_secret;
 pub mod control;
 pub mod demo;
 pub mod first_staff;

@@ -7,10 +7,23 @@ use std::path::Path;
 use vestibule_domain::policy::portals::Portals;
 use vestibule_http::portals;
 
-use crate::{StartError, applications};
+use crate::StartError;
 
 /// The path below which placeholders for pages of the plan's own website are served.
 pub const PATH: &str = "links";
+
+/// The path below which the sample applications are served.
+pub const APPLICATIONS: &str = "applications";
+
+/// Returns the address of a portal's sample application. It has another host name than the portal, so that it is
+/// another site for a browser.
+pub fn application_address(base: &str, portal: &str) -> String {
+    let base = match base.contains("//localhost") {
+        true => base.replacen("//localhost", "//127.0.0.1", 1),
+        false => base.replacen("//127.0.0.1", "//localhost", 1),
+    };
+    format!("{base}/{APPLICATIONS}/{portal}")
+}
 
 /// What is loaded in another way than the policy files say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +51,7 @@ pub fn portals(folder: &Path, changed: &Changed) -> Result<Portals, StartError> 
                 others: format!("{base}/{PATH}/{portal}"),
             };
             text = with_origins(&with_site(&text, policy.site.as_str(), &local), base);
-            text = with_application(&text, &applications::address(base, portal.as_str()));
+            text = with_application(&text, &application_address(base, portal.as_str()));
         }
         if changed.optional_factors {
             text = without_required_factors(&text);

@@ -20,7 +20,7 @@ use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
 use vestibule_local::{
-    Instance, Options, StartError, applications, control, folder, import, openapi, restore,
+    Instance, Options, StartError, client_secret, control, folder, import, openapi, restore,
     rotate_key, routes, time_travel,
 };
 use vestibule_store::restore::Mode;
@@ -567,7 +567,7 @@ async fn run(command: Command) -> Result<(), StartError> {
             on: _,
         } => {
             let app = app_on_aws().await?;
-            let secret = applications::secret(&app, &portal, &application)?;
+            let secret = client_secret::of(&app, &portal, &application)?;
             Ok(writeln!(out, "{secret}")?)
         }
         Command::ClientSecret {
@@ -579,11 +579,11 @@ async fn run(command: Command) -> Result<(), StartError> {
             let options = on.started_before()?;
             let secret = match options.data.as_deref() {
                 Some(data) if folder::in_use(data)? => {
-                    control::client_secret(data, &portal, &application).await?
+                    control::ask_client_secret(data, &portal, &application).await?
                 }
                 _ => {
                     let instance = Instance::start(options).await?;
-                    applications::secret(&instance.app, &portal, &application)?
+                    client_secret::of(&instance.app, &portal, &application)?
                 }
             };
             Ok(writeln!(out, "{secret}")?)

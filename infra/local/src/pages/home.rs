@@ -13,9 +13,10 @@ use vestibule_domain::policy::{Onboarding, Policy, RegistrationType, StaffPolicy
 
 use super::commands::{BEARER, Example, data, security_answers, sign_in};
 use super::site::{Site, page as respond};
+use crate::links::application_address;
 use crate::people::{People, Person};
 use crate::personas::DIEGO;
-use crate::{Instance, applications, post};
+use crate::{Instance, post};
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -114,7 +115,7 @@ impl PortalCard {
         }
         let has_application = !policy.applications.is_empty();
         let application =
-            has_application.then(|| applications::address(base, policy.portal.as_str()));
+            has_application.then(|| application_address(base, policy.portal.as_str()));
         Self {
             application,
             name: policy.portal.to_string(),

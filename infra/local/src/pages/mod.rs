@@ -18,7 +18,7 @@ use vestibule_domain::policy::portals::Portals;
 use self::site::{missing, page, respond};
 use crate::instance::{LETTERS, PrintedLetter};
 use crate::standins::ses::ReceivedMail;
-use crate::{StartError, applications, control, links};
+use crate::{StartError, control, links};
 
 pub use self::site::Site;
 pub(crate) use self::site::sample_page;
@@ -31,7 +31,7 @@ const RESERVED: [&str; 7] = [
     "authenticator-codes",
     links::PATH,
     control::PATH,
-    applications::PATH,
+    links::APPLICATIONS,
 ];
 
 /// Checks that no portal has the name of a page.

@@ -3,6 +3,7 @@
 
 import { post } from "../api.js";
 import { h } from "../dom.js";
+import { link } from "../layout.js";
 import { state } from "../state.js";
 
 export async function authorize({ search }) {
@@ -18,8 +19,8 @@ export async function authorize({ search }) {
   }
   if (state.me?.next_step) return state.go("next", again);
   // The session has full access, and the application requires more.
-  if (answer.next_step === "enter_second_factor" && state.confirm) {
-    const name = answer.application.title;
+  const name = answer.application.title;
+  if (answer.next_step === "enter_second_factor") {
     return {
       title: `Open ${name}`,
       body: [
@@ -30,5 +31,11 @@ export async function authorize({ search }) {
       ],
     };
   }
-  return state.go("profile/second-factors", again);
+  return {
+    title: `Open ${name}`,
+    body: [
+      h("p", null, `${name} requires a second factor. Set one up, and open ${name} again.`),
+      h("div", { class: "buttons" }, link("profile/second-factors", "Set up a second factor", { class: "button primary" })),
+    ],
+  };
 }

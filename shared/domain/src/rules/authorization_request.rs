@@ -83,6 +83,10 @@ pub struct AuthorizationRequest {
     pub requires_second_factor: bool,
 }
 
+/// A parameter that is given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenTwice;
+
 /// The parameters of a request, in which none is given twice (RFC 6749, 3.1).
 #[derive(Debug, Clone, Copy)]
 pub struct Parameters<'a>(&'a [(String, String)]);
@@ -96,11 +100,11 @@ impl<'a> Parameters<'a> {
     ///
     /// # Errors
     /// If it is given twice.
-    pub fn get(&self, name: &str) -> Result<Option<&'a str>, ()> {
+    pub fn get(&self, name: &str) -> Result<Option<&'a str>, GivenTwice> {
         let mut found = self.0.iter().filter(|(n, _)| n == name);
         let first = found.next();
         match found.next() {
-            Some(_) => Err(()),
+            Some(_) => Err(GivenTwice),
             None => Ok(first.map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())),
         }
     }
@@ -145,7 +149,8 @@ impl AuthorizationRequest {
     ) -> Result<Self, OAuthError> {
         let text = |name: &str| {
             let found = parameters.get(name);
-            let found = found.map_err(|()| OAuthError::invalid("a parameter is given twice"))?;
+            let found =
+                found.map_err(|GivenTwice| OAuthError::invalid("a parameter is given twice"))?;
             match found {
                 Some(text) if text.len() > MAX_TEXT => Err(OAuthError::invalid(
                     "a parameter is longer than 2048 characters",
