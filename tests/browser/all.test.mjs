@@ -29,48 +29,6 @@ test("pg_01 a portal whose policy no page knows is fully usable", journey(async 
   await v.reads("Ada Nair was added");
 }));
 
-test("pg_01 a principal signs in and invites someone by keyboard alone", journey(async (v) => {
-  const { page } = v;
-  const press = (key) => page.keyboard.press(key);
-  const to = async (name) => {
-    for (let i = 0; i < 60; i += 1) {
-      await press("Tab");
-      const focused = await page.evaluate(() => {
-        const e = document.activeElement;
-        return e.labels?.[0]?.textContent.replace(" (optional)", "") ?? e.textContent;
-      });
-      if (focused === name) return;
-    }
-    assert.fail(`${name} cannot be reached with the keyboard`);
-  };
-  await v.open("/group/app");
-  await to("Sign in");
-  await press("Enter");
-  await v.sees("Sign in");
-  await to("Username");
-  await page.keyboard.type("ruth.okafor");
-  await to("Password");
-  await page.keyboard.type(PASSWORD);
-  await press("Enter");
-  await v.sees("Hello, Ruth");
-  await to("Invitations");
-  await press("Enter");
-  await v.sees("Invitations");
-  await to("Invite a user");
-  await press("Enter");
-  await v.sees("Invite a user");
-  await to("First name");
-  await page.keyboard.type("Kay");
-  await to("Last name");
-  await page.keyboard.type("Board");
-  await to("Email address");
-  await page.keyboard.type("kay@blueheron.example");
-  await press("Tab");
-  await press("Space");
-  await press("Enter");
-  await v.reads("An invitation was sent to kay@blueheron.example.");
-}));
-
 test("pg_01 an expired session in the middle of a form loses nothing", journey(async (v) => {
   await v.signsIn("group", "sam.lind");
   await v.open("/group/app/feedback");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BASE, PASSWORD, Visitor, ownSystem, people } from "./harness.mjs";
 
-ownSystem();
+ownSystem(["--optional-factors"]);
 
 const OPEN = ["", "sign-in", "signed-out", "register", "forgot-password", "forgot-username", "registration-code", "no-such-page", "password-reset", "invitations/accept", "email-confirmation", "email-change-cancellation"];
 const OWN = ["", "organizations", "profile", "profile/name", "profile/email", "profile/password", "profile/hint", "profile/security-questions", "profile/links", "profile/subscriptions", "profile/sessions", "profile/activity", "profile/agreements", "profile/second-factors", "profile/second-factors/passkey", "profile/second-factors/app", "profile/second-factors/recovery-codes", "profile/organizations/add", "feedback", "users", "users?query=nobody", "users/add", "users/upload", "users/no-such-user", "invitations", "invitations/new", "invitations/upload", "access-review", "agents", "audit-trail", "accounts", "accounts/audit-trail", "sign-out"];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { App, PASSWORD, Visitor, email, journey, ownSystem, registers } from "./harness.mjs";
+import { PASSWORD, addsApp, Visitor, email, journey, linkIn, ownSystem, protects, registers } from "./harness.mjs";
 
 ownSystem();
 
@@ -15,18 +15,6 @@ async function keeper(v, [record, digits], first, last) {
   await v.presses("Register");
   await v.sees("Set up a second factor");
   return username;
-}
-
-/** Adds an authenticator app and returns it. */
-async function addsApp(v, name = "Phone") {
-  await v.page.getByRole("link", { name: "Add an authenticator app" }).click();
-  await v.sees("Add an authenticator app");
-  await v.page.getByText("Enter a key instead").click();
-  const app = new App(await v.page.locator(".key").textContent());
-  await v.fill({ Name: name, Code: await app.next() });
-  await v.presses("Add app");
-  await v.reads(`The authenticator app ${name} was added.`);
-  return app;
 }
 
 /** Creates recovery codes and returns them. */
@@ -69,7 +57,8 @@ test("mf_01 mf_02 a role that requires a second factor is led to an authenticato
   await v.presses("Add app");
   await v.page.getByRole("alert").waitFor();
   await v.check("a wrong code");
-  await v.open(`${PORTAL}/next`);
+  await v.open(`${PORTAL}/users`);
+  await v.sees("Set up a second factor");
   await addsApp(v);
   await v.check("recovery codes");
   const codes = await createsCodes(v);
@@ -89,7 +78,9 @@ test("mf_01 mf_02 a role that requires a second factor is led to an authenticato
   await v.presses("Continue");
   await v.page.getByRole("alert").getByText("Save the codes, then select the box.").waitFor();
   await continues(v);
-  // They are shown once.
+  // Where the person wanted to go.
+  await v.sees("Users");
+  // The codes are shown once.
   await v.page.goBack();
   await v.sees(/Second factors|Recovery codes|Add an authenticator app/);
   assert.equal(await v.page.locator(".codes").count(), 0);
@@ -302,4 +293,60 @@ test("mf_01 a user whose role requires no factor confirms with the password befo
   await hal.reads("Tablet was removed.");
   await hal.reads("You have no authenticator apps.");
   await hal.leaves();
+}));
+
+test("mf_06 pg_04 an administrator starts a reset, and the user completes it with the link and the password", journey(async (v) => {
+  const sam = await Visitor.create();
+  await sam.signsIn("group", "sam.lind");
+  await protects(sam, "group");
+  await v.signsIn("group", "ruth.okafor");
+  await v.open("/group/app/users?query=sam.lind");
+  await v.follows("Sam Lind");
+  await v.follows("Reset second factors");
+  await v.check("the question");
+  await v.presses("Start the reset");
+  await v.reads("A reset was started. Sam Lind was notified by email.");
+  // Who is signed in sees it, and the factors are still there.
+  await sam.open("/group/app/profile/second-factors");
+  await sam.reads("A reset of your second factors was started");
+  await sam.check("the pending reset");
+  await sam.signsOut("group");
+  await sam.open(linkIn(await email("sam@blueheron.example", /second factors/i), "/second-factor-reset#"));
+  assert.ok(!sam.page.url().includes("token"));
+  await sam.check("the link");
+  await sam.fill({ Username: "sam.lind", Password: PASSWORD });
+  await sam.presses("Remove second factors");
+  await sam.sees("Hello, Sam");
+  await sam.reads("Your second factors were removed.");
+  await sam.open("/group/app/profile/second-factors");
+  await sam.reads("You have no authenticator apps.");
+  await sam.leaves();
+}));
+
+test("mf_06 pg_04 the owner cancels a reset with the link in the email", journey(async (v) => {
+  const alma = await Visitor.create();
+  await alma.signsIn("group", "alma.lind");
+  const app = await protects(alma, "group");
+  await v.signsIn("group", "ruth.okafor");
+  await v.open("/group/app/users?query=alma.lind");
+  await v.follows("Alma Lind");
+  await v.follows("Reset second factors");
+  await v.presses("Start the reset");
+  await v.reads("A reset was started.");
+  await alma.signsOut("group");
+  const mail = await email("alma@blueheron.example", /Reset of your second factors/);
+  await alma.open(linkIn(mail, "/second-factor-reset-cancellation"));
+  await alma.check("the cancellation");
+  await alma.presses("Cancel the reset");
+  await alma.reads("The reset was canceled and all sessions have ended.");
+  await alma.open(linkIn(mail, "/second-factor-reset#"));
+  await alma.fill({ Username: "alma.lind", Password: PASSWORD });
+  await alma.presses("Remove second factors");
+  await alma.page.getByRole("alert").waitFor();
+  await alma.check("a canceled reset");
+  await alma.open("/group/app/next");
+  await alma.sees("Confirm that it is you");
+  await entersCode(alma, await app.next());
+  await alma.sees("Hello, Alma");
+  await alma.leaves();
 }));

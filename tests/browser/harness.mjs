@@ -8,21 +8,21 @@ import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 import { System } from "./system.mjs";
 
-/** The address and the data folder of the system. Passkeys need a name: browsers refuse IP addresses. */
+/** The address and the data folder of the system. */
 export let BASE;
 export let DATA;
 export const use = (base, data) => {
-  BASE = base?.replace("127.0.0.1", "localhost");
+  BASE = base;
   DATA = data;
 };
 use(process.env.BASE, process.env.DATA);
 
-/** Starts a system for the tests of one file; `prepare` changes its folders before it starts. */
-export function ownSystem(prepare) {
+/** Starts a system for the tests of one file, with options of `cargo portal`; `prepare` can start it and change its folders. */
+export function ownSystem(options = [], prepare) {
   const system = new System();
   before(async () => {
     await prepare?.(system);
-    if (!system.base) await system.start();
+    if (!system.base) await system.start(...options);
     use(system.base, system.data);
   });
   after(async () => {
@@ -69,7 +69,7 @@ export const email = (to, subject, after = 0) => until(`the email ${subject} to 
 export const linkIn = (mail, page) => {
   const found = mail.text.match(/http:\S+/g)?.find((l) => l.includes(page));
   assert.ok(found, `no link to ${page} in ${mail.text}`);
-  return found.replace("127.0.0.1", "localhost");
+  return found;
 };
 
 const letterTexts = () => readdirSync(join(DATA, "letters")).filter((f) => f.endsWith(".json")).map((f) => JSON.parse(readFileSync(join(DATA, "letters", f), "utf8")).text);
@@ -172,6 +172,53 @@ export class Visitor {
   async devtools() {
     this.session ??= await this.context.newCDPSession(this.page);
     return this.session;
+  }
+
+  /** Presses Tab until something with this label or text has the focus. */
+  async tabsTo(name) {
+    const { keyboard } = this.page;
+    for (let i = 0; i < 80; i += 1) {
+      await keyboard.press("Tab");
+      const focused = await this.page.evaluate(() => {
+        const e = document.activeElement;
+        return (e.labels?.[0]?.textContent ?? e.textContent).replace(" (optional)", "");
+      });
+      if (focused === name) return this;
+    }
+    return assert.fail(`${name} cannot be reached with the keyboard`);
+  }
+
+  /** Types into fields, by keyboard alone. */
+  async types(values) {
+    for (const [label, value] of Object.entries(values)) {
+      await this.tabsTo(label);
+      await this.page.keyboard.type(value);
+    }
+    return this;
+  }
+
+  /** Reaches a link or a button with Tab and presses Enter. */
+  async enters(name) {
+    await this.tabsTo(name);
+    await this.page.keyboard.press("Enter");
+    return this;
+  }
+
+  /** Reaches a radio button or a checkbox and presses Space. */
+  async selects(name) {
+    await this.tabsTo(name);
+    await this.page.keyboard.press("Space");
+    return this;
+  }
+
+  /** Signs in by keyboard alone, beginning at the start page. */
+  async signsInByKeyboard(portal, username) {
+    await this.open(`/${portal}/app`);
+    await this.enters("Sign in");
+    await this.sees("Sign in");
+    await this.types({ Username: username, Password: PASSWORD });
+    await this.page.keyboard.press("Enter");
+    return this;
   }
 
   /** Checks the page in every mode with axe and for what must never happen. */
@@ -299,4 +346,25 @@ export async function acceptsInvitation(v, address, username, after) {
   await v.fill({ Password: PASSWORD });
   await v.presses("Continue");
   await v.presses("Register");
+}
+
+/** Adds an authenticator app and returns it. */
+export async function addsApp(v, name = "Phone") {
+  await v.page.getByRole("link", { name: "Add an authenticator app" }).click();
+  await v.sees("Add an authenticator app");
+  await v.page.getByText("Enter a key instead").click();
+  const app = new App(await v.page.locator(".key").textContent());
+  await v.fill({ Name: name, Code: await app.next() });
+  await v.presses("Add app");
+  await v.reads(`The authenticator app ${name} was added.`);
+  return app;
+}
+
+/** Adds an authenticator app to the account of a person who is signed in. */
+export async function protects(v, portal) {
+  await v.open(`/${portal}/app/profile/second-factors`);
+  const app = await addsApp(v);
+  await v.page.getByRole("link", { name: "Not now" }).click();
+  await v.sees("Second factors");
+  return app;
 }

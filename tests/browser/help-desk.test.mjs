@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { Visitor, email, journey, linkIn, people, pinFor } from "./harness.mjs";
+import { Visitor, email, journey, linkIn, people, pinFor, protects } from "./harness.mjs";
 
 const staff = (who) => people().find((p) => p.portal === "help-desk" && who.test(p.who) && p.password);
 
@@ -98,4 +98,35 @@ test("bl_01 bl_03 bl_04 bl_10 a user registers for a billing agency, the help de
   await user.presses("Continue");
   await user.reads("You are working for Lakeside Family Medicine");
   await user.leaves();
+}));
+
+test("mf_06 the help desk starts a reset for a member, who completes it with the PIN of a letter", journey(async (v) => {
+  const grace = await Visitor.create();
+  await grace.signsIn("member", "grace.kim");
+  await protects(grace, "member");
+  await grace.signsOut("member");
+  const agent = staff(/agent|act/i);
+  await v.signsIn("help-desk", agent.username, agent.password);
+  await finds(v, "member", "grace.kim");
+  await v.sees("Grace Kim");
+  const earlier = await pinFor("Grace Kim");
+  await v.follows("Reset second factors");
+  await v.fill({ Reason: "The member lost the phone; identity checked with the member ID" });
+  await v.check("the action");
+  await v.presses("Reset second factors");
+  await v.reads("Reset started");
+  await v.check("the account");
+  await grace.signsIn("member", "grace.kim");
+  await grace.reads("We mailed you a letter with a PIN.");
+  await grace.check("the PIN");
+  const pin = await pinFor("Grace Kim", earlier);
+  await grace.fill({ "PIN from the letter": pin === "000000" ? "111111" : pin.replace(/./g, (d) => (Number(d) + 1) % 10) });
+  await grace.presses("Remove second factors");
+  await grace.page.getByRole("alert").waitFor();
+  await grace.check("a wrong PIN");
+  await grace.fill({ "PIN from the letter": pin });
+  await grace.presses("Remove second factors");
+  await grace.sees("Hello, Grace");
+  await grace.reads("Your second factors were removed.");
+  await grace.leaves();
 }));

@@ -18,11 +18,13 @@ function edit(system, portal, change) {
 
 const reregistration = (start, transition, cutoff) => (policy) => `${policy}\n[[campaign]]\nkind = "re_registration"\nstart = ${date(start)}\ncutoff = ${date(cutoff)}\ntransition_days = ${transition}\n`;
 
-ownSystem(async (system) => {
+const OPTIONS = ["--optional-factors"];
+
+ownSystem(OPTIONS, async (system) => {
   edit(system, "member", (policy) => policy.replace(/\non = \S+\ncreated_before = \S+/, `\non = ${date(60)}\ncreated_before = ${date(60)}`));
   edit(system, "group", reregistration(80, 90, 300));
   edit(system, "agent", reregistration(2, 30, 200));
-  await system.start();
+  await system.start(...OPTIONS);
   use(system.base, system.data);
   const ruth = await Visitor.create();
   await ruth.signsIn("group", "ruth.okafor");
@@ -36,7 +38,7 @@ ownSystem(async (system) => {
   await system.stop();
   edit(system, "practice", (policy) => policy.replace('revision = "2026-10"', 'revision = "2027-02"'));
   system.run("tick", "--days", String(DAYS));
-  await system.start();
+  await system.start(...OPTIONS);
 });
 
 /** Signs in with a password that has expired, and chooses another one. */

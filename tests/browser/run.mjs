@@ -8,7 +8,7 @@ import { System } from "./system.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** These files share a system, so they run one after the other. */
-const shared = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "all"];
+const shared = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "keyboard", "all"];
 /** Each of these starts a system of its own. They run beside the others. */
 const own = ["factors", "every-page", "later"];
 const given = process.argv.slice(2);
@@ -36,7 +36,7 @@ async function runShared() {
   if (chosen.length && !chosen.some((c) => shared.includes(c))) return true;
   const system = new System();
   try {
-    await system.start();
+    await system.start("--optional-factors");
     const passed = await run(shared, { BASE: system.base, DATA: system.data }, "inherit");
     await system.stop();
     return passed;

@@ -1,15 +1,15 @@
-// Takes the screenshots of docs/images from a running `cargo portal`. Usage: BASE=http://127.0.0.1:8600 node screenshots.mjs PEOPLE_JSON
+// Takes the screenshots of docs/images from a running `cargo portal --optional-factors`. Usage: BASE=http://localhost:8600 node screenshots.mjs PEOPLE_JSON
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-const BASE = process.env.BASE ?? "http://127.0.0.1:8600";
+const BASE = process.env.BASE ?? "http://localhost:8600";
 const people = JSON.parse(readFileSync(process.argv[2], "utf8")).people;
 const images = join(dirname(fileURLToPath(import.meta.url)), "../../docs/images");
 mkdirSync(images, { recursive: true });
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-const DESKTOP = { viewport: { width: 960, height: 640 } };
+const DESKTOP = { viewport: { width: 960, height: 800 } };
 const PHONE = { viewport: { width: 360, height: 640 }, isMobile: true };
 
 /** Takes pictures as one person; `portal` without a username is a visitor. */
@@ -21,7 +21,7 @@ async function as(options, portal, username, pages, password = "Quiet-River-58!"
     await page.goto(`${BASE}/${portal}/app/sign-in`);
     await page.getByLabel("Username").fill(username);
     await page.getByLabel("Password", { exact: true }).fill(password);
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await page.waitForURL((url) => !url.pathname.endsWith("sign-in"));
   }
   for (const [name, path, then] of pages) {
@@ -58,5 +58,6 @@ await as(PHONE, "member", undefined, [
   ["register-phone", "/register/member", (page) => page.getByRole("button", { name: "Continue" }).click()],
 ]);
 await as(PHONE, "member", "maria.alvarez", [["pin-phone", "/pin"]]);
+await as(DESKTOP, "agent", "dana.whitfield", [["second-factors", "/profile/second-factors"]]);
 await as({ ...PHONE, colorScheme: "dark" }, "member", "grace.kim", [["profile-phone", "/profile"]]);
 await browser.close();

@@ -41,6 +41,7 @@ mod reset_password;
 mod second_factor;
 mod second_factor_reset;
 mod sign_in;
+mod single_sign_on;
 mod system {
     mod account_takeover;
     mod bad_input;

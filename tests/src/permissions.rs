@@ -26,6 +26,8 @@ pub struct RequiredAction {
     pub partition: Option<String>,
     /// `ReturnValues`, if a write returns attributes.
     pub return_values: Option<String>,
+    /// The algorithm, if something is signed.
+    pub signing_algorithm: Option<String>,
 }
 
 /// A required action and the function that requires it.
@@ -119,6 +121,10 @@ impl RequiredAction {
                 .return_values
                 .as_ref()
                 .is_none_or(|allowed| allowed.iter().any(|a| a == returns))
+            && match statement.conditions["StringEquals"]["kms:SigningAlgorithm"].as_str() {
+                Some(allowed) => self.signing_algorithm.as_deref() == Some(allowed),
+                None => true,
+            }
     }
 
     /// Whether a function's role allows this action: a statement allows it, and none denies it.
@@ -189,6 +195,7 @@ fn required_actions(
             resource,
             partition: partition.map(|p| p["S"].as_str().unwrap_or_default().to_owned()),
             return_values: None,
+            signing_algorithm: None,
         };
     match call.service() {
         "DynamoDB" => {
@@ -265,6 +272,14 @@ fn required_actions(
                 other => other,
             };
             Ok(vec![required_action(action, object, None)])
+        }
+        "KMS" if ["Sign", "GetPublicKey"].contains(&call.name()) => {
+            let body: Value = serde_json::from_slice(body)?;
+            let algorithm = body["SigningAlgorithm"].as_str().map(str::to_owned);
+            Ok(vec![RequiredAction {
+                signing_algorithm: algorithm,
+                ..required_action(call.name(), "key".to_owned(), None)
+            }])
         }
         "KMS" => Ok(vec![required_action(call.name(), "Key".to_owned(), None)]),
         "SES" => {

@@ -54,6 +54,16 @@ impl Mailer {
                 self.close(id, ending).await?;
                 return Ok(true);
             }
+            Message::AccessCheck(check) => {
+                self.end_access(&check).await?;
+                self.close(id, Ending::Sent).await?;
+                return Ok(true);
+            }
+            Message::Logout(notice) => {
+                return self
+                    .log_out(&notice, (claimed_at, tries, old(claimed_at)))
+                    .await;
+            }
             Message::Letter(_) => return Ok(false),
         };
         let policy = match self.portals.get(mail.portal.as_str()) {

@@ -1,4 +1,4 @@
-//! Sends the emails in the outbox through SES.
+//! Sends the emails in the outbox through SES, and the notices to applications that a session has ended.
 //!
 //! New messages arrive through the table's stream; each is claimed, sent and closed. An email that
 //! SES can't accept now is postponed with increasing delays, and the stream continues with the
@@ -14,6 +14,7 @@
 
 mod deliver;
 mod limits;
+mod log_out;
 mod recovery;
 mod report;
 mod scheduled;
@@ -28,7 +29,8 @@ use serde_json::Value;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::rules::consequences::ScheduledDecision;
-use vestibule_http::Clock;
+use vestibule_http::outbound::Outbound;
+use vestibule_http::{Clock, Signer};
 use vestibule_store::{CommitError, Store, StoreError};
 
 pub use deliver::{GIVE_UP_AFTER, wait_after};
@@ -103,6 +105,10 @@ pub struct Mailer {
     /// The SES configuration set that reports bounces, if there is one.
     pub configuration_set: Option<String>,
     pub clock: Clock,
+    /// Signs logout tokens.
+    pub signer: Arc<Signer>,
+    /// Reaches applications.
+    pub outbound: Outbound,
 }
 
 /// The maximum number of attempts when other changes to the account conflict. It has its own loop because

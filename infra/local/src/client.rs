@@ -68,7 +68,10 @@ impl Client {
     /// Returns a caller who isn't signed in.
     pub fn new(base: &str, portal: &str) -> Self {
         Self {
-            http: reqwest::Client::new(),
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap_or_default(),
             base: base.to_owned(),
             portal: portal.to_owned(),
             token: None,

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::time_travel::{line, now_in, print_day, print_now};
-use crate::{Instance, StartError, folder};
+use crate::{Instance, StartError, applications, folder};
 
 /// The path below which the endpoint is served.
 pub const PATH: &str = "control";
@@ -77,6 +77,7 @@ pub fn router(instance: Arc<Instance>, data: &Path, base: &str) -> Result<Router
     });
     Ok(Router::new()
         .route(&format!("/{PATH}/tick"), post(advance))
+        .route(&format!("/{PATH}/client-secret"), post(show_client_secret))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&control),
             authorize,
@@ -115,6 +116,55 @@ async fn advance(
     match pass(&control, days.max(1)).await {
         Ok(passed) => Json(passed).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Asks for the secret of an application.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretRequest {
+    portal: String,
+    application: String,
+}
+
+async fn show_client_secret(
+    State(control): State<Arc<Control>>,
+    Json(SecretRequest {
+        portal,
+        application,
+    }): Json<SecretRequest>,
+) -> Response {
+    match applications::secret(&control.instance.app, &portal, &application) {
+        Ok(secret) => secret.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Returns the secret of an application of the portal that is running on the data folder.
+///
+/// # Errors
+/// Fails if that portal can't be reached or has no such application.
+pub async fn client_secret(
+    data: &Path,
+    portal: &str,
+    application: &str,
+) -> Result<String, StartError> {
+    let Address { base, token } = read(data).ok_or("the portal is starting. Try again")?;
+    let request = SecretRequest {
+        portal: portal.to_owned(),
+        application: application.to_owned(),
+    };
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let sent = http
+        .post(format!("{base}/{PATH}/client-secret"))
+        .bearer_auth(&token)
+        .json(&request);
+    let response = sent.send().await?;
+    let is_done = response.status().is_success();
+    let text = response.text().await?;
+    match is_done {
+        true => Ok(text),
+        false => Err(text.into()),
     }
 }
 

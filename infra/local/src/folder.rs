@@ -20,6 +20,8 @@ pub const LETTERS: &str = "letters";
 pub const BUCKETS: &str = "s3";
 /// The master key of the local KMS.
 pub const KMS_KEY: &str = "kms.key";
+/// The signing keys of the local KMS.
+pub const SIGNING_KEYS: &str = "signing-keys";
 /// The sample people; written at the end of the first start.
 pub const PEOPLE: &str = "people.json";
 /// The address and token of the running portal's control endpoint; the address stays after a stop.
@@ -32,7 +34,7 @@ pub const FIRST_STAFF: &str = "first-staff";
 const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, except the lock.
-const CONTENTS: [&str; 11] = [
+const CONTENTS: [&str; 12] = [
     DATABASE,
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",
@@ -40,6 +42,7 @@ const CONTENTS: [&str; 11] = [
     LETTERS,
     BUCKETS,
     KMS_KEY,
+    SIGNING_KEYS,
     PEOPLE,
     SERVER,
     CLOCK,

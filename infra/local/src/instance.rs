@@ -29,18 +29,21 @@ use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{Policy, Slug};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::app::LEAST_TIME;
+use vestibule_http::outbound::{Outbound, Reach};
 use vestibule_http::router::OpenApi;
 use vestibule_http::secret_check::Passwords;
+use vestibule_http::settings::SIGNING_KEY_ALIAS;
 use vestibule_http::{App, Clock, Problem, Routes, Source, portals};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MAX_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
+use vestibule_secrets::signing::Signer;
 use vestibule_secrets::{HashParameters, Hasher, Keyring};
 use vestibule_store::keyring::{Keys, OpenKeyring};
 use vestibule_store::{Store, Tables, tables};
 
 use crate::links::Changed;
-use crate::standins::kms::{self, LocalKms};
+use crate::standins::kms::{self, LocalKms, SigningKeys};
 use crate::standins::s3;
 use crate::standins::ses::{self, Inbox, ReceivedMail};
 use crate::streams::Stream;
@@ -293,7 +296,7 @@ pub struct Function {
 }
 
 /// The functions behind API Gateway.
-pub const FUNCTIONS: [Function; 9] = {
+pub const FUNCTIONS: [Function; 10] = {
     macro_rules! functions {
         ($($name:literal $function:ident,)+) => {
             [$(Function { name: $name, routes: $function::routes, openapi: $function::openapi }),+]
@@ -309,6 +312,7 @@ pub const FUNCTIONS: [Function; 9] = {
         "help-desk" vestibule_help_desk,
         "my-profile" vestibule_my_profile,
         "audit-trail" vestibule_audit_trail,
+        "openid-connect" vestibule_openid_connect,
     }
 };
 
@@ -401,7 +405,11 @@ impl Instance {
             Some(saved) => saved.kms_key,
             None => MasterKey(master_key(options.data.as_deref())?),
         };
-        let kms = LocalKms::new(kms_key.0, StdRng::try_from_rng(&mut SysRng)?);
+        let signing_keys = match &options.data {
+            Some(folder) => SigningKeys::in_folder(folder.join(folder::SIGNING_KEYS)),
+            None => SigningKeys::shared(),
+        };
+        let kms = LocalKms::new(kms_key.0, StdRng::try_from_rng(&mut SysRng)?, signing_keys);
         let kms = aws::kms(&listen(kms::router(kms), at(1)).await?, &options.observers);
         let ses = aws::ses(
             &listen(ses::router(inbox.clone()), at(2)).await?,
@@ -425,6 +433,7 @@ impl Instance {
             kms,
             key_id: "alias/vestibule".to_owned(),
         };
+        let signer = Arc::new(Signer::new(keys.kms.clone(), SIGNING_KEY_ALIAS));
         let now = options.clock.now();
         if fresh {
             keys.create(now).await?;
@@ -458,6 +467,7 @@ impl Instance {
             ),
             hasher: Passwords::new(Hasher::new(options.hashing, Arc::clone(&keyring), cores)),
             clock: options.clock,
+            signer,
             least_time: options.least_time,
         };
         let mailer = Mailer {
@@ -466,6 +476,8 @@ impl Instance {
             ses,
             configuration_set: None,
             clock: app.clock.clone(),
+            signer: Arc::clone(&app.signer),
+            outbound: Outbound::new(Reach::ThisMachine),
         };
         let printer = Printer {
             store: app.store.clone(),

@@ -1,6 +1,7 @@
 //! The whole system on one machine: every function behind one server on loopback, an embedded
 //! DynamoDB, an inbox and a folder of printed letters. `cargo portal` runs it; each test starts its own.
 
+pub mod applications;
 pub mod audit;
 pub mod aws;
 pub mod client;

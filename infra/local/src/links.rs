@@ -7,7 +7,7 @@ use std::path::Path;
 use vestibule_domain::policy::portals::Portals;
 use vestibule_http::portals;
 
-use crate::StartError;
+use crate::{StartError, applications};
 
 /// The path below which placeholders for pages of the plan's own website are served.
 pub const PATH: &str = "links";
@@ -38,6 +38,7 @@ pub fn portals(folder: &Path, changed: &Changed) -> Result<Portals, StartError> 
                 others: format!("{base}/{PATH}/{portal}"),
             };
             text = with_origins(&with_site(&text, policy.site.as_str(), &local), base);
+            text = with_application(&text, &applications::address(base, portal.as_str()));
         }
         if changed.optional_factors {
             text = without_required_factors(&text);
@@ -78,6 +79,27 @@ fn without_required_factors(policy: &str) -> String {
     };
     let (_, rest) = after.split_once(']').unwrap_or_default();
     format!("{before}{KEY} = []{rest}")
+}
+
+/// Lets the sample application on this machine take the place of each application: adds its addresses, and replaces
+/// the address for notices of an application that doesn't exist.
+fn with_application(policy: &str, sample: &str) -> String {
+    let line = |line: &str| {
+        let is = |field: &str| {
+            let key = line.split_once('=').map(|(key, _)| key.trim());
+            key == Some(field)
+        };
+        if is("redirect_uris") {
+            line.replacen('[', &format!("[\"{sample}/callback\", "), 1)
+        } else if is("post_logout_redirect_uris") {
+            line.replacen('[', &format!("[\"{sample}/\", "), 1)
+        } else if is("backchannel_logout_uri") && line.contains(".example/") {
+            format!("backchannel_logout_uri = \"{sample}/backchannel-logout\"\n")
+        } else {
+            line.to_owned()
+        }
+    };
+    policy.split_inclusive('\n').map(line).collect()
 }
 
 /// Adds the origin of `cargo portal`, by both of its names, to the allowed origins.
@@ -133,6 +155,18 @@ mod tests {
                 assert!(
                     after.allows_origin(own.as_bytes()) && !before.allows_origin(own.as_bytes())
                 );
+            }
+            let sample = format!("http://localhost:8600/applications/{}", before.portal);
+            for application in &after.applications {
+                let uris = [
+                    &application.redirect_uris,
+                    &application.post_logout_redirect_uris,
+                ];
+                for (uris, end) in uris.into_iter().zip(["/callback", "/"]) {
+                    assert_eq!(uris[0].as_str(), format!("{sample}{end}"));
+                }
+                let notices = application.backchannel_logout_uri.as_ref().unwrap();
+                assert_eq!(notices.as_str(), format!("{sample}/backchannel-logout"));
             }
             for agreement in &after.agreements {
                 assert!(agreement.form_url.as_str().starts_with(&others));

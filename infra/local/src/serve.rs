@@ -15,7 +15,7 @@ use vestibule_http::{Clock, portals};
 use crate::instance::{FEEDS, Options};
 use crate::pages::{self, Site};
 use crate::people::People;
-use crate::{Instance, StartError, control, folder, sample_records};
+use crate::{Instance, StartError, applications, control, folder, sample_records};
 
 /// How often the stream is polled for writes of other processes. Requests to this process need no polling.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -101,7 +101,8 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
     };
     let router = instance
         .router()
-        .merge(pages::router(site))
+        .merge(pages::router(site.clone()))
+        .merge(applications::router(site))
         .merge(vestibule_pages::router(
             Arc::clone(&instance.app.portals),
             pages_folder.map_or(

@@ -56,7 +56,7 @@ export function factorForm({ kinds, done, trust = false, cancel }) {
       },
       others: cancel,
     });
-    replace(box, made, others.length ? [h("p", { class: "soft" }, "Another way:"), h("ul", { class: "plain" }, others.map((other) => h("li", null, h("button", { type: "button", class: "link", onclick: () => {
+    replace(box, made, others.length ? [h("h2", null, others.length === 1 ? "Another way" : "Other ways"), h("ul", { class: "plain" }, others.map((other) => h("li", null, h("button", { type: "button", class: "link", onclick: () => {
       show(other);
       focus(made.fields[0]?.control ?? made.querySelector("button"));
     } }, KINDS[other].other))))] : null);

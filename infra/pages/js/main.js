@@ -49,6 +49,7 @@ const ROUTES = [
   ["register-again", "steps", "registerAgain", "session"],
   ["feedback", "home", "feedback", "full"],
   ["services/:id", "home", "service", "full"],
+  ["authorize", "authorize", "authorize", "any"],
   ["users", "users", "list", "full"],
   ["users/add", "users", "add", "full"],
   ["users/upload", "invitations", "uploadUsers", "full"],
@@ -263,7 +264,10 @@ document.addEventListener("click", (event) => {
   const url = new URL(anchor.href);
   if (url.origin !== location.origin || !url.pathname.startsWith(APP.pathname) && url.pathname !== APP.pathname.slice(0, -1)) return;
   event.preventDefault();
-  if (url.href !== location.href) history.pushState({}, "", url);
+  // Setting up a factor can be on the way to somewhere.
+  const { returnTo } = history.state ?? {};
+  const entry = returnTo && url.pathname.startsWith(page("profile/second-factors/")) ? { returnTo } : {};
+  if (url.href !== location.href) history.pushState(entry, "", url);
   render();
 });
 

@@ -1,5 +1,7 @@
 //! The result of a rule: changes, messages and one audit event, committed in one transaction.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -12,6 +14,7 @@ use crate::state::invitation::Invitation;
 use crate::state::organization::{Organization, Removed};
 use crate::state::record::RecordKey;
 use crate::state::session::Session;
+use crate::state::single_sign_on::{AccessToken, AuthorizationCode, OpenedApplication};
 use crate::values::ids::{AccountId, MessageId, OrganizationId, PortalId};
 use crate::values::text::{Email, Sensitive};
 
@@ -103,6 +106,35 @@ pub enum Change {
     /// Moves a session to its account's new epoch. Fails if the session no longer exists.
     RenewSession(Session),
     EndSession(Session),
+    /// Records that an application was opened in a session. Fails if the session no longer exists.
+    OpenApplication {
+        session: Session,
+        /// The client id.
+        application: String,
+        opened: OpenedApplication,
+    },
+    /// Removes applications from a session, which are told that access ended. Fails if the session's
+    /// applications changed since they were read.
+    CloseApplications {
+        /// The session as it was read.
+        session: Session,
+        /// The applications that stay.
+        kept: BTreeMap<String, OpenedApplication>,
+    },
+    /// Stores a code.
+    IssueCode(AuthorizationCode),
+    /// Exchanges a code for an access token. Fails if the code was exchanged before.
+    RedeemCode {
+        code: AuthorizationCode,
+        token: AccessToken,
+    },
+    /// Deletes an access token, if it still exists.
+    RevokeToken {
+        portal: PortalId,
+        account: AccountId,
+        /// The digest of the token.
+        token: String,
+    },
     /// Cancels a letter that has not been printed yet.
     WithdrawLetter(MessageId),
     /// Queues a notice to the administrators of an organization (BA-01, BA-02).

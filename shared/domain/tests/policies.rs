@@ -1645,7 +1645,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "title site origins time_zone brand plan help_desk help_desk_for username email password \
          security_questions hint_question second_factor session concurrent_use rate_limits registration_type pin \
          registration_code staff agreement recovery inactivity access_review campaign \
-         records messages service group_codes publication roles",
+         records messages service group_codes publication roles single_sign_on application",
     ),
     ("`[brand]`", "BrandPolicy", "color"),
     ("`[plan]`", "Plan", "id name return_address home_country"),
@@ -1761,6 +1761,18 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "`[roles.ROLE]`",
         "RolePolicy",
         "title permissions can_grant",
+    ),
+    ("`[single_sign_on]`", "SingleSignOnPolicy", "issuer"),
+    (
+        "`[[application]]`",
+        "Application",
+        "id title service redirect_uris post_logout_redirect_uris backchannel_logout_uri authentication jwks \
+         secret_version second_factor access_token_minutes access_token_format",
+    ),
+    (
+        "`[[application.jwks]]`",
+        "ApplicationKey",
+        "kid kty n e crv x y",
     ),
 ];
 

@@ -471,6 +471,7 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         subscriptions: Default::default(),
         memberships,
         session_epoch: 0,
+        uses_applications: false,
         created_at: at(NOW),
         last_sign_in_at: None,
         last_sign_in_from: None,
@@ -730,6 +731,7 @@ fn session(policy: &Policy) -> Session {
         last_seen_at: at(NOW),
         expires_at: policy.session_expires_at(at(NOW)),
         proofs: std::collections::BTreeMap::new(),
+        applications: std::collections::BTreeMap::new(),
         device: None,
         source: None,
     }

@@ -14,6 +14,7 @@ use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::consequences::ScheduledDecision;
 use vestibule_domain::state::membership::Membership;
 use vestibule_domain::values::text::{PostalAddress, Sensitive};
+use vestibule_secrets::signing::Signer;
 use vestibule_secrets::{Keyring, Purpose};
 use vestibule_store::{CommitError, Store, StoreError};
 
@@ -91,6 +92,8 @@ pub struct App {
     pub store: Store,
     pub hasher: Passwords,
     pub clock: Clock,
+    /// Signs tokens for applications.
+    pub signer: Arc<Signer>,
     /// The minimum time of a response whose timing could reveal what was found
     /// ([`in_least_time`](crate::router::in_least_time)).
     pub least_time: Duration,

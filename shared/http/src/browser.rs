@@ -13,6 +13,7 @@ use vestibule_domain::policy::portals::Portals;
 
 use crate::Problem;
 use crate::caller::{COOKIE, cookie};
+use crate::oauth;
 use crate::request::{is_json, not_json};
 
 /// Browsers use only HTTPS for two years (RFC 6797; OWASP HTTP Headers Cheat Sheet).
@@ -31,6 +32,8 @@ pub async fn guard(State(portals): State<Arc<Portals>>, request: Request, next: 
     let policy = policy(&portals, request.uri().path());
     let is_token_sent = request.headers().contains_key(header::AUTHORIZATION);
     let refused = match policy {
+        // These use no cookie, so another website gains nothing by calling them.
+        Some(_) if oauth::is_for_applications(request.uri().path()) => None,
         Some(policy) if !request.method().is_safe() => refuse(&request, policy).err(),
         // An unknown portal has no sessions, and the handler reports it.
         _ => None,
@@ -39,7 +42,9 @@ pub async fn guard(State(portals): State<Arc<Portals>>, request: Request, next: 
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
-    if response.status() == StatusCode::UNAUTHORIZED {
+    if response.status() == StatusCode::UNAUTHORIZED
+        && !response.headers().contains_key(header::WWW_AUTHENTICATE)
+    {
         let realm = policy.map_or("vestibule", |p| p.portal.as_str());
         let challenge = HeaderValue::from_str(&challenge(realm, is_token_sent));
         let headers = response.headers_mut();

@@ -169,31 +169,54 @@ impl FromRequestParts<App> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Portal(policy) = Portal::from_request_parts(parts, app).await?;
-        let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
-        let token = token(&parts.headers).ok_or_else(Problem::sign_in_first)?;
-        let found = app.store.session(&policy.portal, &token).await?;
-        let (session, account) = found
-            .filter(|(session, account)| session.is_open(account, &policy, origin.at))
-            .ok_or_else(Problem::sign_in_first)?;
-        if session.wants_touch(&policy, origin.at) {
-            app.store.touch_session(&session, origin.at).await?;
-        }
-        let account = notice_concurrent_use(app, account, &session, &policy, &origin).await?;
-        let mut caller = Caller {
-            policy,
-            account,
-            session,
-            next_step: None,
-            origin,
-            operation: Operation::of(parts),
-        };
-        if let Some(slot) = parts.extensions.get::<CallerSlot>() {
-            slot.set(&caller);
-        }
-        caller.next_step = caller.pending_step(&caller.account);
+        let caller = load(parts, app).await?.ok_or_else(Problem::sign_in_first)?;
         caller.confine(caller.next_step)?;
         Ok(Self(caller))
+    }
+}
+
+/// Loads the caller of a request, whatever step is pending; `None` without an open session.
+async fn load(parts: &mut Parts, app: &App) -> Result<Option<Caller>, Problem> {
+    let Portal(policy) = Portal::from_request_parts(parts, app).await?;
+    let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
+    let Some(token) = token(&parts.headers) else {
+        return Ok(None);
+    };
+    let found = app.store.session(&policy.portal, &token).await?;
+    let Some((session, account)) =
+        found.filter(|(session, account)| session.is_open(account, &policy, origin.at))
+    else {
+        return Ok(None);
+    };
+    if session.wants_touch(&policy, origin.at) {
+        app.store.touch_session(&session, origin.at).await?;
+    }
+    let account = notice_concurrent_use(app, account, &session, &policy, &origin).await?;
+    let mut caller = Caller {
+        policy,
+        account,
+        session,
+        next_step: None,
+        origin,
+        operation: Operation::of(parts),
+    };
+    if let Some(slot) = parts.extensions.get::<CallerSlot>() {
+        slot.set(&caller);
+    }
+    caller.next_step = caller.pending_step(&caller.account);
+    Ok(Some(caller))
+}
+
+/// Extracts a caller who may be signed in and may have a pending step, which the handler must check. Only for the
+/// authorization request of an application, which leads through sign-in and steps.
+#[derive(Debug, Clone)]
+pub struct Visitor(pub Option<Caller>);
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        load(parts, app).await.map(Self)
     }
 }
 

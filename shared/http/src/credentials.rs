@@ -398,7 +398,9 @@ pub fn postal_address(
 pub fn is_printable(message: &Message, policy: &Policy) -> bool {
     match message {
         Message::Letter(letter) => letters::lay_out(letter, policy).is_ok(),
-        Message::Mail(_) | Message::Recovery(_) => true,
+        Message::Mail(_) | Message::Recovery(_) | Message::AccessCheck(_) | Message::Logout(_) => {
+            true
+        }
     }
 }
 

@@ -65,7 +65,10 @@ fn counters(decision: &Decision, policy: &Policy) -> Vec<Counter> {
         .iter()
         .filter_map(|message| match message {
             Message::Mail(mail) => Some((mail, mail.text.volume())),
-            Message::Letter(_) | Message::Recovery(_) => None,
+            Message::Letter(_)
+            | Message::Recovery(_)
+            | Message::AccessCheck(_)
+            | Message::Logout(_) => None,
         });
     let counted = requested.filter_map(|(mail, volume)| {
         let (subject, tries) = match (volume, &audit.organization) {

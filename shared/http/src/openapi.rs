@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
     Content, Header, Object, OpenApi, RefOr, Response, ResponseBuilder, ResponsesBuilder, Type,
 };
@@ -200,7 +201,11 @@ pub fn with_problems(mut openapi: OpenApi) -> OpenApi {
 
 /// Adds the problems that many operations share, beside those that an operation lists itself.
 fn add_common(operation: &mut Operation, is_safe: bool) {
-    let has_session = operation.security.as_ref().is_some_and(|s| !s.is_empty());
+    // The operations for applications are called without a session.
+    let of_session = |requirement: &SecurityRequirement| {
+        serde_json::to_value(requirement).is_ok_and(|r| r.get("session").is_some())
+    };
+    let has_session = operation.security.iter().flatten().any(of_session);
     let is_key = |p: &RefOr<Parameter>| match p {
         RefOr::T(parameter) => parameter.name.eq_ignore_ascii_case("Idempotency-Key"),
         RefOr::Ref(_) => false,

@@ -13,6 +13,7 @@ use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::PathItemExt;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::policy::portals::Portals;
 
 #[doc(hidden)]
@@ -26,6 +27,7 @@ pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 
 use crate::browser::{STRICT_TRANSPORT_SECURITY, guard};
 use crate::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
+use crate::oauth;
 use crate::privileged::record_refusals;
 use crate::request::MAX_BODY_BYTES;
 use crate::{App, Problem};
@@ -180,7 +182,8 @@ async fn log(request: Request, next: Next) -> Response {
 /// How long a browser reuses the result of a preflight; Chromium's maximum.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(2);
 
-/// Allows browsers to call from the origins that the portal's policy lists.
+/// Allows browsers to call from the origins that the portal's policy lists, and applications that run in browsers
+/// to call what is for applications.
 fn cors(portals: Arc<Portals>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin: &HeaderValue, parts| {
         let portal = parts
@@ -190,7 +193,12 @@ fn cors(portals: Arc<Portals>) -> CorsLayer {
             .split('/')
             .next()
             .unwrap_or_default();
-        matches!(portals.get(portal), Ok(Some(p)) if p.allows_origin(origin.as_bytes()))
+        let is_allowed = |p: &Policy| {
+            p.allows_origin(origin.as_bytes())
+                || oauth::is_for_applications(parts.uri.path())
+                    && p.is_application_origin(origin.as_bytes())
+        };
+        matches!(portals.get(portal), Ok(Some(p)) if is_allowed(p))
     });
     CorsLayer::new()
         .allow_origin(allowed)

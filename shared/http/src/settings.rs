@@ -22,6 +22,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
 use tower::ServiceExt;
 use tracing::Instrument;
+use vestibule_secrets::signing::Signer;
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::keyring::{Keys, OpenKeyring};
 use vestibule_store::{Store, StoreError, Tables};
@@ -122,13 +123,17 @@ impl LoadServiceConfig for Environment {
     }
 }
 
-/// The startup settings of a function: `TABLE`, `AUDIT_TABLE`, `KMS_KEY_ID` and `PORTALS_DIR` (by default
-/// the `portals` folder bundled with the function).
+/// The common part of the aliases of the signing keys, if no other is set.
+pub const SIGNING_KEY_ALIAS: &str = "alias/vestibule-signing";
+
+/// The startup settings of a function: `TABLE`, `AUDIT_TABLE`, `KMS_KEY_ID`, `SIGNING_KEY_ALIAS` (by default
+/// [`SIGNING_KEY_ALIAS`]) and `PORTALS_DIR` (by default the `portals` folder bundled with the function).
 #[derive(Debug)]
 pub struct Bootstrap {
     aws: SdkConfig,
     tables: Tables,
     key_id: String,
+    signing_alias: String,
     portals: PathBuf,
 }
 
@@ -145,6 +150,8 @@ impl Bootstrap {
                 audit: setting("AUDIT_TABLE", "the name of the audit table")?,
             },
             key_id: setting("KMS_KEY_ID", "the KMS key that wraps the keyring")?,
+            signing_alias: setting("SIGNING_KEY_ALIAS", "the aliases of the signing keys")
+                .unwrap_or_else(|_| SIGNING_KEY_ALIAS.to_owned()),
             portals: portals_folder(portals),
         })
     }
@@ -183,6 +190,7 @@ impl Bootstrap {
         let portals = Arc::new(portals::open(&self.portals)?);
         let keys = self.keys();
         let db = keys.db.clone();
+        let signer = Arc::new(Signer::new(keys.kms.clone(), self.signing_alias.clone()));
         let open = Arc::new(keys.open_later());
         let keyring = Arc::clone(open.keyring());
         let now = || Clock::System.now();
@@ -195,6 +203,7 @@ impl Bootstrap {
                 NonZeroUsize::MIN,
             )),
             clock: Clock::System,
+            signer,
             least_time: LEAST_TIME,
         };
         Ok((app, open))

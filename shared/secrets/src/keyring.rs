@@ -52,10 +52,14 @@ pub enum Purpose {
     RecoveryCode,
     /// Passkey ceremonies that have started.
     Ceremony,
+    /// Secrets of applications.
+    ClientSecret,
+    /// Authorization requests that have started.
+    AuthorizationRequest,
 }
 
 impl Purpose {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::RecordProof,
         Self::Pin,
         Self::RegistrationCode,
@@ -69,6 +73,8 @@ impl Purpose {
         Self::AppSecret,
         Self::RecoveryCode,
         Self::Ceremony,
+        Self::ClientSecret,
+        Self::AuthorizationRequest,
     ];
 }
 
@@ -266,6 +272,19 @@ impl Keyring {
         code.finalize().into_bytes().to_vec()
     }
 
+    /// Compares a code with that of [`Keyring::lasting_code`], in constant time.
+    pub fn is_lasting_code(
+        &self,
+        purpose: Purpose,
+        context: &str,
+        value: &Sensitive,
+        code: &[u8],
+    ) -> bool {
+        let ring = self.ring();
+        let own = framed(&ring.oldest().mac[purpose as usize], context, value);
+        own.verify_slice(code).is_ok()
+    }
+
     /// Computes the keyed MAC of a short secret: HMAC-SHA256 (RFC 2104) with the current key.
     ///
     /// `context` binds the MAC to its place, such as the key of an item, so that it can't be moved.
@@ -449,6 +468,8 @@ mod tests {
                 "app-secret",
                 "recovery-code",
                 "ceremony",
+                "client-secret",
+                "authorization-request",
             ]
         );
     }

@@ -160,6 +160,29 @@ fn explain<E: ProvideErrorMetadata>(error: &SdkError<E>, action: &str) -> String
     format!("{code}{message}: {check}")
 }
 
+/// Describes an error of a call for signing and what to check.
+pub(crate) fn explain_signing<E: ProvideErrorMetadata>(
+    error: &SdkError<E>,
+    action: &str,
+) -> String {
+    let Some(code) = error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+    else {
+        return explain(error, action);
+    };
+    let check = match code {
+        "AccessDeniedException" => &format!(
+            "check that the function's role and the KMS key's policy allow {action} on the keys of the two aliases"
+        ),
+        "NotFoundException" | "InvalidKeyUsageException" => {
+            "check the region, and that both aliases of SIGNING_KEY_ALIAS name an RSA_2048 key for signing"
+        }
+        _ => return explain(error, action),
+    };
+    format!("{code}: {check}")
+}
+
 /// Returns the innermost cause, which describes the network error.
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;

@@ -16,11 +16,13 @@
 //! name the version that they use. Keyed ids and [`Keyring::lasting_code`] use the oldest key, which must
 //! therefore never be removed.
 
+pub mod jwt;
 mod keyring;
 pub mod kms;
 pub mod passkey;
 mod passwords;
 pub mod recovery_code;
+pub mod signing;
 pub mod totp;
 
 pub use keyring::{CannotOpen, Keyring, Purpose, SystemMac, WrappedKey, sealed_with};

@@ -14,6 +14,7 @@
 //! | forgotten username: accounts of an email address | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, and 1 per account |
 //! | link of a password reset or a new email address | main | `T#digest`/`T`, then `A#portal#id`/`A` | 2 GetItem | 2; 1 for a forged one |
 //! | every request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
+//! | application: code or access token with session and account | main | `A#portal#id`/`AC#digest` or `AT#digest`, `S#digest` and `/A` | BatchGetItem | 3 |
 //! | repetition of a request with an idempotency key | main | `A#portal#id`/`K#digest` | GetItem | 1 per 4 KB |
 //! | registration: persons of a record | main | `R#plan#kind#number` | Query | 1 per 4 KB |
 //! | feed: stored state of 100 rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 per 4 KB and row |
@@ -51,7 +52,7 @@
 //! # Expiration
 //!
 //! DynamoDB's TTL deletes items some time after the time in their attribute `expires` (seconds since the
-//! epoch): sessions after they end, emailed tokens after they expire, attempt counters after their window (those of plan records never), traces
+//! epoch): sessions after they end, emailed tokens and access tokens of applications after they expire, codes of applications a day later, attempt counters after their window (those of plan records never), traces
 //! of sent messages after 30 days, kept responses after a day, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
 //! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 
@@ -68,6 +69,7 @@ mod error;
 mod expression;
 pub mod feeds;
 mod follow_ups;
+pub mod grants;
 mod invitations;
 mod item;
 mod kept;

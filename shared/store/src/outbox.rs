@@ -282,6 +282,9 @@ impl Writes<'_> {
             Message::Letter(l) => (Channel::Letter, &l.portal),
             // A recovery request results in an email.
             Message::Recovery(r) => (Channel::Mail, &r.origin.portal),
+            // Sent by the same function, which retries them in the same way.
+            Message::AccessCheck(c) => (Channel::Mail, &c.portal),
+            Message::Logout(n) => (Channel::Mail, &n.portal),
         };
         let queue = match channel {
             Channel::Mail => Queue::Mail,

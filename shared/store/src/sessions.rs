@@ -1,6 +1,8 @@
 //! Sessions, in the partition of their account.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use serde::Serialize;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::session::{Session, Token};
 use vestibule_domain::values::ids::{AccountId, PortalId};
@@ -16,15 +18,20 @@ use crate::{Store, StoreError, accounts};
 
 pub(crate) const SESSIONS: &str = "S#";
 
-fn key(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
+pub(crate) fn key(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
     Key::new(
         accounts::key(portal, account).pk,
         format!("{SESSIONS}{digest}"),
     )
 }
 
-fn key_of(session: &Session) -> Key {
+pub(crate) fn key_of(session: &Session) -> Key {
     key(&session.portal, &session.account, &session.id)
+}
+
+/// Returns a part of a session as an attribute.
+pub(crate) fn value(part: &impl Serialize) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(part).map_err(StoreError::unavailable)
 }
 
 /// Builds the item of a session; DynamoDB deletes it some time after the session ends.
@@ -67,6 +74,20 @@ impl Store {
         };
         let account = accounts::read_account(account, &self.keyring)?;
         Ok(Some((session, account)))
+    }
+
+    /// Loads a session of an account by its id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn session_by_id(
+        &self,
+        portal: &PortalId,
+        account: &AccountId,
+        id: &str,
+    ) -> Result<Option<Session>, StoreError> {
+        let found = self.get(key(portal, account, id)).await?;
+        found.map(item::read).transpose()
     }
 
     /// Loads the sessions of an account, including expired ones.
@@ -115,11 +136,12 @@ impl Writes<'_> {
         self.put(row(session)?)
     }
 
-    /// Replaces a session that still exists.
+    /// Replaces a session that still exists, unless an application was opened or closed in it since it was read.
     pub(crate) fn renew_session(&mut self, session: &Session) -> Result<(), StoreError> {
         let put = self
             .put_of(row(session)?)
-            .condition_expression("attribute_exists(pk)");
+            .condition_expression("attribute_exists(pk) AND applications = :applications")
+            .values([(":applications", value(&session.applications)?)]);
         self.push_put(put, None)
     }
 

@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
+use vestibule_http::oauth::client_secret;
 use vestibule_local::Options;
 use vestibule_tests::authenticator::{Browser, app_code};
 use vestibule_tests::client::{Person, Response};
@@ -240,6 +241,7 @@ pub async fn go_through_every_flow(observer: &SharedInterceptor) {
     help_desk(&mut bill).await;
     bill = Bill::observed(vec![observer.clone()]).await;
     second_factors(&mut bill).await;
+    applications(&mut bill).await;
 }
 
 async fn main_flows(bill: &mut Bill) {
@@ -933,6 +935,106 @@ async fn the_cost_of_second_factors_is_unchanged() {
         bill.cost("sign in: with a factor, the password"),
     );
     assert_eq!((without.trips, &without.calls), (with.trips, &with.calls));
+}
+
+#[tokio::test]
+async fn so_03_what_applications_cost_is_unchanged() {
+    let mut bill = Bill::new().await;
+    applications(&mut bill).await;
+    assert_as_before("cost_of_applications", &bill.table());
+    // One read finds the token, the session and the account.
+    bill.is("application: userinfo", 1, [("BatchGetItem", 1)]);
+    bill.is("application: introspection", 1, [("BatchGetItem", 1)]);
+}
+
+impl Bill {
+    /// Calls an endpoint for applications as the enrollment desk, and records the cost.
+    async fn called(&mut self, flow: &str, path: &str, form: &[(&str, &str)]) -> Response {
+        let app = &self.world.instance.app;
+        let policy = app.portals.get("group").unwrap().unwrap();
+        let application = policy.application("enrollment-desk").unwrap();
+        let secret = client_secret(app, policy, application);
+        self.meter.read();
+        let request = self.world.on("group").request(Method::POST, path);
+        let request = request.basic_auth("enrollment-desk", Some(secret.expose()));
+        let response = Response::to(request.form(form)).await;
+        let cost = self.meter.read();
+        self.lines.push((flow.to_owned(), cost));
+        response
+    }
+}
+
+async fn applications(bill: &mut Bill) {
+    const CALLBACK: &str = "https://enrollment.harborlight.example/callback";
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let ruth = bill.world.group_principal().await;
+    let query = format!(
+        "response_type=code&client_id=enrollment-desk&scope=openid&redirect_uri={CALLBACK}&code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    );
+    let query = json!({ "query": query });
+    let code = |response: &Response| {
+        let (_, code) = response
+            .text_at("/redirect_to")
+            .split_once("code=")
+            .unwrap();
+        code.split('&').next().unwrap().to_owned()
+    };
+    let exchange = |code: &str| {
+        [
+            ("grant_type", "authorization_code".to_owned()),
+            ("code", code.to_owned()),
+            ("redirect_uri", CALLBACK.to_owned()),
+            ("code_verifier", VERIFIER.to_owned()),
+        ]
+    };
+    let path = "/authorizations";
+    let flow = "open an application for the first time";
+    bill.post(flow, &ruth, path, query.clone(), 200).await;
+    let opened = bill
+        .post("open an application", &ruth, path, query, 200)
+        .await;
+    let form = exchange(&code(&opened));
+    let form: Vec<_> = form
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let tokens = bill
+        .called("application: token", "/token", &form)
+        .await
+        .expect(200);
+    let token = tokens.text_at("/access_token").to_owned();
+    let by_token = bill.world.on("group").with_token(&token);
+    bill.get("application: userinfo", &by_token, "/userinfo")
+        .await;
+    let form = [("token", token.as_str())];
+    bill.called("application: introspection", "/introspect", &form)
+        .await
+        .expect(200);
+    bill.called("application: revocation", "/revoke", &form)
+        .await
+        .expect(200);
+    let visitor = bill.world.on("group");
+    bill.get(
+        "application: configuration",
+        &visitor,
+        "/.well-known/openid-configuration",
+    )
+    .await;
+    bill.get("application: keys", &visitor, "/jwks.json").await;
+    bill.meter.read();
+    let hint = [("id_token_hint", tokens.text_at("/id_token"))];
+    let request = visitor.request(Method::POST, "/end-session").form(&hint);
+    // The page to which it leads is not there.
+    let _ = request.send().await;
+    let cost = bill.meter.read();
+    bill.lines
+        .push(("application: end of the session".to_owned(), cost));
+    bill.world.instance.deliver_pending().await.unwrap();
+    let cost = bill.meter.read();
+    bill.lines.push((
+        "tell an application that a session has ended".to_owned(),
+        cost,
+    ));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use vestibule_tests::client::Person;
 use vestibule_tests::people::{PASSWORD, agent, dental, member, provider, with};
 use vestibule_tests::{World, options, pin_in, portals_with};
 
-use super::openapi::operations;
+use super::openapi::{is_for_applications, operations};
 
 /// What a session reaches at every step.
 const EVERY_STEP: &[&str] = &[
@@ -221,6 +221,7 @@ async fn whose_record_ended() -> AtStep {
 fn operations_with_a_session() -> Vec<(String, String)> {
     let mut all: Vec<_> = operations()
         .into_iter()
+        .filter(|(_, _, operation)| !is_for_applications(operation))
         .filter(|(_, _, operation)| {
             operation["security"]
                 .as_array()

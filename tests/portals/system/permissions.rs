@@ -309,6 +309,20 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &[ONES_OWN, OTHER],
     ),
     ("POST", "/{portal}/passkey-challenges", &[""]),
+    ("GET", "/{portal}/.well-known/openid-configuration", &[""]),
+    ("GET", "/{portal}/jwks.json", &[""]),
+    (
+        "POST",
+        "/{portal}/authorizations",
+        &["an unknown application"],
+    ),
+    ("POST", "/{portal}/token", &["without credentials"]),
+    ("GET", "/{portal}/userinfo", &["with a session"]),
+    ("POST", "/{portal}/userinfo", &["with a session"]),
+    ("POST", "/{portal}/introspect", &["without credentials"]),
+    ("POST", "/{portal}/revoke", &["without credentials"]),
+    ("GET", "/{portal}/end-session", &["without an ID token"]),
+    ("POST", "/{portal}/end-session", &["without an ID token"]),
     (
         "POST",
         "/{portal}/sessions/passkey",
@@ -828,6 +842,10 @@ impl Site {
                 | "/me/authenticator-apps/enrollment"
                 | "/me/recovery-codes",
             ) => (plain(), None),
+            ("POST", "/authorizations") => (plain(), Some(json!({ "query": "client_id=unknown" }))),
+            ("POST", "/token" | "/userinfo" | "/introspect" | "/revoke" | "/end-session") => {
+                (plain(), None)
+            }
             ("POST", "/sessions/passkey") => (plain(), Some(json!({ "passkey": passkey() }))),
             ("POST", "/me/passkeys") => {
                 let body = json!({ "name": "Laptop", "passkey": passkey() });

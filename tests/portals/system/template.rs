@@ -177,7 +177,7 @@ fn the_template_stays_small() {
     let size = std::fs::metadata(root().join("template.yaml"))
         .unwrap()
         .len();
-    assert!(size <= 40_000, "template.yaml has {size} bytes");
+    assert!(size <= 42_000, "template.yaml has {size} bytes");
 }
 
 #[test]
@@ -839,11 +839,14 @@ fn the_gateway_logs_nothing_secret() {
 /// Throttling is per method, so a request that needs no session gets a lower limit of its own.
 #[test]
 fn posts_without_a_session_have_lower_limits() {
+    let is_optional = |requirement: &_| serde_json::to_value(requirement).unwrap() == json!({});
     let mut anonymous = BTreeSet::new();
     for Function { openapi, .. } in FUNCTIONS {
         for (path, item) in openapi().paths.paths {
             if let Some(post) = item.post
-                && post.security.is_none_or(|s| s.is_empty())
+                && post
+                    .security
+                    .is_none_or(|s| s.is_empty() || s.iter().any(is_optional))
             {
                 anonymous.insert(path);
             }

@@ -20,8 +20,8 @@ use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
 use vestibule_local::{
-    Instance, Options, StartError, control, folder, import, openapi, restore, rotate_key, routes,
-    time_travel,
+    Instance, Options, StartError, applications, control, folder, import, openapi, restore,
+    rotate_key, routes, time_travel,
 };
 use vestibule_store::restore::Mode;
 use vestibule_store::rotation::SPREAD;
@@ -142,6 +142,31 @@ With --on-aws, the command uses the deployed tables, your AWS credentials and th
 AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for policies other than those of the source tree."
     )]
     FirstStaff(FirstStaffArguments),
+    /// Print the secret of an application that signs its users in with a portal
+    #[command(
+        name = "client-secret",
+        after_help = "\
+Examples:
+  cargo portal client-secret --portal group --application enrollment-desk
+  TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... PORTALS_DIR=my-portals cargo portal client-secret --on-aws --portal group --application enrollment-desk
+
+The secret is derived from the keyring and from secret_version of the policy, and is stored nowhere. To change it,
+increase secret_version. docs/sso.md explains how to connect an application."
+    )]
+    ClientSecret {
+        /// The portal
+        #[arg(long)]
+        portal: String,
+        /// The id of the application in the portal's policy
+        #[arg(long)]
+        application: String,
+        /// Use the tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+        #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
+        on_aws: bool,
+        // The portal is named above; the policies are in --portals.
+        #[command(flatten)]
+        on: SystemArguments,
+    },
     /// Create the keyring of newly deployed tables
     #[command(
         name = "create-keyring",
@@ -535,6 +560,34 @@ async fn run(command: Command) -> Result<(), StartError> {
             time_travel::sweep(on.options()?, dry_run, as_of, &mut out).await
         }
         Command::FirstStaff(arguments) => Ok(writeln!(out, "{}", first_staff(arguments).await?)?),
+        Command::ClientSecret {
+            portal,
+            application,
+            on_aws: true,
+            on: _,
+        } => {
+            let app = app_on_aws().await?;
+            let secret = applications::secret(&app, &portal, &application)?;
+            Ok(writeln!(out, "{secret}")?)
+        }
+        Command::ClientSecret {
+            portal,
+            application,
+            on_aws: false,
+            on,
+        } => {
+            let options = on.started_before()?;
+            let secret = match options.data.as_deref() {
+                Some(data) if folder::in_use(data)? => {
+                    control::client_secret(data, &portal, &application).await?
+                }
+                _ => {
+                    let instance = Instance::start(options).await?;
+                    applications::secret(&instance.app, &portal, &application)?
+                }
+            };
+            Ok(writeln!(out, "{secret}")?)
+        }
         Command::CreateKeyring { on_aws: _ } => {
             let created = on_aws().await?.keys().create(Clock::System.now()).await?;
             let result = match created {

@@ -51,6 +51,10 @@ const TAGS: &[(&str, &str)] = &[
     ),
     ("profile", "Show and change the caller's own account"),
     (
+        "single sign-on",
+        "For applications that trust the portal's sign-in: OpenID Connect",
+    ),
+    (
         "audit",
         "Search and download the audit trail: who did what, when, from where, and with what outcome",
     ),
@@ -97,6 +101,18 @@ fn generate() -> String {
             "For programs: the `token` that `POST /{portal}/sessions` returns for `\"token_delivery\": \"body\"`.",
         ))
         .build();
+    let client = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some(
+            "For applications: the client id and secret. They can also be sent in the form, or replaced by a signed JWT.",
+        ))
+        .build();
+    let access_token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "For applications: the `access_token` that `POST /{portal}/token` returns.",
+        ))
+        .build();
     let cookie = ApiKeyValue::with_description(
         COOKIE,
         "For browsers: set by `POST /{portal}/sessions`; scripts cannot read it.",
@@ -109,6 +125,8 @@ fn generate() -> String {
         components
             .security_scheme("session", SecurityScheme::Http(bearer))
             .security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)))
+            .security_scheme("client", SecurityScheme::Http(client))
+            .security_scheme("access_token", SecurityScheme::Http(access_token))
             .build(),
     );
     let mut text = described

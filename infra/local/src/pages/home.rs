@@ -15,7 +15,7 @@ use super::commands::{BEARER, Example, data, security_answers, sign_in};
 use super::site::{Site, page as respond};
 use crate::people::{People, Person};
 use crate::personas::DIEGO;
-use crate::{Instance, post};
+use crate::{Instance, applications, post};
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -37,7 +37,9 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
     let people = site.people.get().unwrap_or(&nobody);
     let portals = &site.instance.app.portals;
     let policies = portals.all().unwrap_or_default().into_iter();
-    let cards = policies.map(|policy| PortalCard::of(policy)).collect();
+    let cards = policies
+        .map(|policy| PortalCard::of(policy, &site.base))
+        .collect();
     let page = HomePage {
         here: "/",
         mails: site.instance.inbox.len(),
@@ -84,6 +86,8 @@ struct PortalCard {
     phone: String,
     registration_types: Vec<WayLine>,
     staff: Option<String>,
+    /// The address of its sample application, if its policy has one.
+    application: Option<String>,
 }
 
 /// Registration types that require the same.
@@ -93,7 +97,7 @@ struct WayLine {
 }
 
 impl PortalCard {
-    fn of(policy: &Policy) -> Self {
+    fn of(policy: &Policy, base: &str) -> Self {
         let mut registration_types: Vec<WayLine> = Vec::new();
         for registration_type in &policy.registration_types {
             let verification = verification(registration_type);
@@ -108,7 +112,11 @@ impl PortalCard {
                 }),
             }
         }
+        let has_application = !policy.applications.is_empty();
+        let application =
+            has_application.then(|| applications::address(base, policy.portal.as_str()));
         Self {
+            application,
             name: policy.portal.to_string(),
             title: policy.title.to_string(),
             phone: policy.help_desk.phone.to_string(),

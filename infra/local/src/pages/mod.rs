@@ -18,18 +18,20 @@ use vestibule_domain::policy::portals::Portals;
 use self::site::{missing, page, respond};
 use crate::instance::{LETTERS, PrintedLetter};
 use crate::standins::ses::ReceivedMail;
-use crate::{StartError, control, links};
+use crate::{StartError, applications, control, links};
 
 pub use self::site::Site;
+pub(crate) use self::site::sample_page;
 
 /// Paths of this server that no portal can have as its name.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 7] = [
     "inbox",
     "letters",
     "api",
     "authenticator-codes",
     links::PATH,
     control::PATH,
+    applications::PATH,
 ];
 
 /// Checks that no portal has the name of a page.

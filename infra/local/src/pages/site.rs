@@ -27,6 +27,11 @@ pub struct Site {
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Shows the page of a sample application.
+pub(crate) fn sample_page(template: &impl Template) -> Response {
+    page(StatusCode::OK, template)
+}
+
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
     respond(status, template, PAGE_POLICY)
 }

@@ -1,14 +1,21 @@
-//! A local KMS: `GenerateDataKey`, `GenerateDataKeyWithoutPlaintext` and `Decrypt` in the AWS JSON 1.1 protocol.
+//! A local KMS: `GenerateDataKey`, `GenerateDataKeyWithoutPlaintext`, `Decrypt`, `GetPublicKey`, `Sign` and
+//! `UpdateAlias` in the AWS JSON 1.1 protocol.
 //!
 //! One master key wraps every data key. Every key ID is accepted; as in KMS, a data key can be unwrapped only with
 //! the key ID and the encryption context that it was wrapped with.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
+use aws_lc_rs::digest::{Digest, SHA256};
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -33,6 +40,7 @@ pub struct LocalKms(Arc<Inner>);
 
 struct Inner {
     cipher: Aes256Gcm,
+    signing: Mutex<SigningKeys>,
     rng: Mutex<Box<dyn CryptoRng + Send>>,
 }
 
@@ -114,10 +122,15 @@ struct Decrypt {
 }
 
 impl LocalKms {
-    /// A KMS whose keys are all the one master key. `rng` makes data keys and nonces; with the same
+    /// A KMS whose symmetric keys are all the one master key. `rng` makes data keys and nonces; with the same
     /// master key it must never run the same course twice.
-    pub fn new(master_key: [u8; 32], rng: impl CryptoRng + Send + 'static) -> Self {
+    pub fn new(
+        master_key: [u8; 32],
+        rng: impl CryptoRng + Send + 'static,
+        signing: SigningKeys,
+    ) -> Self {
         Self(Arc::new(Inner {
+            signing: Mutex::new(signing),
             cipher: Aes256Gcm::new(&master_key.into()),
             rng: Mutex::new(Box::new(rng)),
         }))
@@ -128,11 +141,21 @@ impl LocalKms {
             "TrentService.GenerateDataKey" => self.generate(&read(body)?, true),
             "TrentService.GenerateDataKeyWithoutPlaintext" => self.generate(&read(body)?, false),
             "TrentService.Decrypt" => self.decrypt(&read(body)?),
+            "TrentService.GetPublicKey" => self.signing().public_key(&read(body)?),
+            "TrentService.Sign" => self.signing().sign(&read(body)?),
+            "TrentService.UpdateAlias" => self.signing().update_alias(&read(body)?),
             _ => Err(Refused::new(
                 "UnknownOperationException",
                 format!("{target:?} is not supported by the local KMS"),
             )),
         }
+    }
+
+    fn signing(&self) -> MutexGuard<'_, SigningKeys> {
+        self.0
+            .signing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn generate(&self, asked: &Generate, with_plaintext: bool) -> Result<Value, Refused> {
@@ -212,6 +235,169 @@ impl LocalKms {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct GetPublicKey {
+    key_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Sign {
+    key_id: String,
+    message: String,
+    message_type: String,
+    signing_algorithm: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct UpdateAlias {
+    alias_name: String,
+    target_key_id: String,
+}
+
+/// The names of the RSA keys, and the ends of the aliases that name them at first.
+const RSA_KEYS: [(&str, &str); 2] = [("rsa-a", "-current"), ("rsa-b", "-next")];
+
+/// The RSA keys for signing. They are made when they are first used. Every alias that ends with `-current` names the
+/// first one and every alias that ends with `-next` the second one, until it is moved.
+pub struct SigningKeys {
+    /// Where the keys are stored; none if all instances of the process share them, because making them takes time.
+    folder: Option<PathBuf>,
+    keys: BTreeMap<&'static str, Arc<KeyPair>>,
+    moved: BTreeMap<String, &'static str>,
+}
+
+/// The keys of all instances in memory.
+static SHARED: LazyLock<Mutex<BTreeMap<&'static str, Arc<KeyPair>>>> =
+    LazyLock::new(Mutex::default);
+
+impl SigningKeys {
+    /// Keys that all instances of the process share.
+    pub const fn shared() -> Self {
+        Self {
+            folder: None,
+            keys: BTreeMap::new(),
+            moved: BTreeMap::new(),
+        }
+    }
+
+    /// Keys that are stored in a folder, with the aliases that were moved.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        let moved = fs::read(folder.join("aliases.json")).ok();
+        let moved: Option<BTreeMap<String, String>> =
+            moved.and_then(|text| serde_json::from_slice(&text).ok());
+        let known = |name: &String| RSA_KEYS.iter().find(|(key, _)| key == name);
+        let moved = moved.into_iter().flatten();
+        Self {
+            moved: moved
+                .filter_map(|(alias, key)| Some((alias, known(&key)?.0)))
+                .collect(),
+            folder: Some(folder),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the name of the key that an ID, ARN or alias names.
+    fn name_of(&self, id: &str) -> Result<&'static str, Refused> {
+        let name = key_name(id)?;
+        let own = RSA_KEYS.iter().find(|(key, _)| *key == name);
+        let end = |end: &&(&str, &str)| name.starts_with("alias/") && name.ends_with(end.1);
+        let first = own
+            .or_else(|| RSA_KEYS.iter().find(end))
+            .map(|(key, _)| *key);
+        let found = self.moved.get(name).copied().or(first);
+        found.ok_or_else(|| Refused::new("NotFoundException", format!("there is no key {name}")))
+    }
+
+    fn key(&mut self, name: &'static str) -> Result<Arc<KeyPair>, Refused> {
+        if let Some(key) = self.keys.get(name) {
+            return Ok(Arc::clone(key));
+        }
+        let failed = |cause: &dyn fmt::Display| {
+            let message = format!("the signing key can't be made or read: {cause}");
+            Refused::new("KMSInternalException", message)
+        };
+        let key = match &self.folder {
+            Some(folder) => Arc::new(stored(folder, name).map_err(|e| failed(&*e))?),
+            None => {
+                let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+                if !shared.contains_key(name) {
+                    let made = KeyPair::generate(KeySize::Rsa2048).map_err(|e| failed(&e))?;
+                    shared.insert(name, Arc::new(made));
+                }
+                Arc::clone(&shared[name])
+            }
+        };
+        self.keys.insert(name, Arc::clone(&key));
+        Ok(key)
+    }
+
+    fn public_key(&mut self, asked: &GetPublicKey) -> Result<Value, Refused> {
+        let name = self.name_of(&asked.key_id)?;
+        let key = self.key(name)?;
+        let der = key.public_key().as_der();
+        let der = der.map_err(|_| Refused::new("KMSInternalException", "the key has no form"))?;
+        Ok(json!({
+            "KeyId": arn(name),
+            "PublicKey": BASE64.encode(der.as_ref()),
+            "KeySpec": "RSA_2048",
+            "KeyUsage": "SIGN_VERIFY",
+            "SigningAlgorithms": ["RSASSA_PKCS1_V1_5_SHA_256"],
+        }))
+    }
+
+    fn sign(&mut self, asked: &Sign) -> Result<Value, Refused> {
+        if (
+            asked.message_type.as_str(),
+            asked.signing_algorithm.as_str(),
+        ) != ("DIGEST", "RSASSA_PKCS1_V1_5_SHA_256")
+        {
+            return Err(Refused::invalid(
+                "the local KMS signs digests with RSASSA_PKCS1_V1_5_SHA_256",
+            ));
+        }
+        let name = self.name_of(&asked.key_id)?;
+        let key = self.key(name)?;
+        let digest = BASE64.decode(asked.message.as_bytes()).ok();
+        let digest = digest.and_then(|bytes| Digest::import_less_safe(&bytes, &SHA256).ok());
+        let digest = digest.ok_or_else(|| Refused::invalid("Message is no digest of SHA-256"))?;
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature)
+            .map_err(|_| Refused::new("KMSInternalException", "the digest was not signed"))?;
+        Ok(json!({
+            "KeyId": arn(name),
+            "Signature": BASE64.encode(&signature),
+            "SigningAlgorithm": asked.signing_algorithm,
+        }))
+    }
+
+    fn update_alias(&mut self, asked: &UpdateAlias) -> Result<Value, Refused> {
+        let target = self.name_of(&asked.target_key_id)?;
+        self.moved.insert(asked.alias_name.clone(), target);
+        if let Some(folder) = &self.folder {
+            let moved = json!(self.moved).to_string();
+            let written = fs::create_dir_all(folder)
+                .and_then(|()| fs::write(folder.join("aliases.json"), moved));
+            written.map_err(|e| Refused::new("KMSInternalException", e.to_string()))?;
+        }
+        Ok(json!({}))
+    }
+}
+
+/// Reads a key from a folder, or makes it and stores it there, which is acceptable only on a developer's machine.
+fn stored(folder: &Path, name: &str) -> Result<KeyPair, crate::StartError> {
+    let file = folder.join(format!("{name}.der"));
+    if file.exists() {
+        return KeyPair::from_pkcs8(&fs::read(file)?).map_err(|e| e.to_string().into());
+    }
+    let made = KeyPair::generate(KeySize::Rsa2048).map_err(|e| e.to_string())?;
+    fs::create_dir_all(folder)?;
+    fs::write(file, made.as_der().map_err(|e| e.to_string())?.as_ref())?;
+    Ok(made)
+}
+
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| Refused::invalid(error.to_string()))
 }
@@ -271,7 +457,11 @@ mod tests {
     use vestibule_secrets::{Purpose, SystemMac};
 
     fn local(master_key: u8, seed: u64) -> LocalKms {
-        LocalKms::new([master_key; 32], StdRng::seed_from_u64(seed))
+        LocalKms::new(
+            [master_key; 32],
+            StdRng::seed_from_u64(seed),
+            SigningKeys::shared(),
+        )
     }
 
     async fn client(kms: LocalKms) -> Client {

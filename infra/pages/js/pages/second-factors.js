@@ -20,14 +20,14 @@ export const ADD = {
 /** Where a page about factors leads back to; until a required factor is set up, this is the step. */
 const back = () => (state.me.next_step ? ["next", "Set up a second factor"] : BACK);
 
-const NAME = { name: "name", label: "Name", hint: "By which you recognize it, such as Phone or Work laptop", maxlength: 60 };
+const NAME = { name: "name", label: "Name", hint: "To recognize it later, such as Phone or Work laptop", maxlength: 60 };
 
 const items = (factors, extra) =>
   factors.map((item) =>
     h("section", null,
       h("h3", null, item.name, " ", extra?.(item)),
       facts([["Added", moment(item.added_at)], ["Last used", item.last_used_at ? moment(item.last_used_at) : "Never"]]),
-      h("p", null, link(`${HOME}/${item.id}/name`, ["Rename", h("span", { class: "hidden" }, ` ${item.name}`)]), " ", link(`${HOME}/${item.id}/removal`, ["Remove", h("span", { class: "hidden" }, ` ${item.name}`)]))));
+      h("p", { class: "links" }, link(`${HOME}/${item.id}/name`, ["Rename", h("span", { class: "hidden" }, ` ${item.name}`)]), link(`${HOME}/${item.id}/removal`, ["Remove", h("span", { class: "hidden" }, ` ${item.name}`)]))));
 
 export async function list() {
   if (!state.portal.second_factor) return state.go("profile", { replaceEntry: true });
@@ -98,7 +98,7 @@ export async function addApp() {
           h("details", null, h("summary", null, "Enter a key instead"), h("p", null, "Enter this key in the app, for codes that change with time:"), h("p", null, h("code", { class: "key" }, key)), h("p", null, h("a", { href: enrollment.uri }, "Open an app on this device")))),
         h("li", null, "Enter the code that the app shows.")),
       form({
-        fields: [NAME, { name: "code", label: "Code", hint: "Six digits", inputmode: "numeric", autocomplete: "one-time-code", width: "w10", maxlength: 12, missing: "Enter the code that the app shows." }],
+        fields: [{ name: "code", label: "Code", hint: "Six digits", inputmode: "numeric", autocomplete: "one-time-code", width: "w10", maxlength: 12, missing: "Enter the code that the app shows." }, NAME],
         submit: "Add app",
         cancel: { href: page(back()[0]) },
         send: async ({ name, code }) => {

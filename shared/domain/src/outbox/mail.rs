@@ -11,7 +11,7 @@ use crate::policy::FactorMethod;
 use crate::state::account::Account;
 use crate::state::audit::Origin;
 use crate::state::follow_up::AccountOutcome;
-use crate::values::ids::{MessageId, PortalId};
+use crate::values::ids::{AccountId, MessageId, PortalId};
 use crate::values::text::{Email, Sensitive};
 use rand::Rng;
 
@@ -24,6 +24,10 @@ pub enum Message {
     /// A recovery request. Its recipient is looked up when it leaves the outbox, not while the
     /// person waits.
     Recovery(RecoveryRequest),
+    /// An account's access may have ended. Which applications are told is found when it leaves the outbox.
+    AccessCheck(AccessCheck),
+    /// A notice to an application that a session has ended for it (SO-03).
+    Logout(LogoutNotice),
 }
 
 impl Message {
@@ -32,6 +36,8 @@ impl Message {
             Self::Mail(m) => &m.id,
             Self::Letter(l) => &l.id,
             Self::Recovery(r) => &r.id,
+            Self::AccessCheck(c) => &c.id,
+            Self::Logout(n) => &n.id,
         }
     }
 }
@@ -45,6 +51,26 @@ pub struct RecoveryRequest {
     /// The portal, time and source of the request.
     pub origin: Origin,
     pub forgotten: Forgotten,
+}
+
+/// An account whose sessions, or whose access in them, may have ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessCheck {
+    pub id: MessageId,
+    pub portal: PortalId,
+    pub account: AccountId,
+}
+
+/// A notice to an application that a user's session has ended for it (OpenID Connect Back-Channel Logout 1.0).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogoutNotice {
+    pub id: MessageId,
+    pub portal: PortalId,
+    /// The client id.
+    pub application: String,
+    pub account: AccountId,
+    /// The id of the session.
+    pub session: String,
 }
 
 /// What the person forgot, with the identifier they provided instead.

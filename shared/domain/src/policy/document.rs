@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::access_review::AccessReviewPolicy;
 use super::agreement::{Agreement, Blocks, RecordedBy};
+use super::application::{Application, SingleSignOnPolicy};
 use super::brand::BrandPolicy;
 use super::campaign::Campaign;
 use super::email::EmailPolicy;
@@ -94,6 +95,10 @@ pub struct Policy {
     pub publications: Vec<Offered>,
     /// The title and permissions of each role.
     pub roles: BTreeMap<Role, RolePolicy>,
+    /// Where applications find the portal; absent: at the origin of its pages.
+    pub single_sign_on: Option<SingleSignOnPolicy>,
+    /// The applications that trust the portal's sign-in (SO-01).
+    pub applications: Vec<Application>,
 }
 
 impl Policy {
@@ -186,6 +191,9 @@ impl Policy {
         let group_codes: Option<GroupCodePolicy> = fields.optional("group_codes", Default::default);
         let publications: List<Offered> = fields.list("publication");
         let roles: Option<ReadRoles> = fields.required("roles");
+        let single_sign_on: Option<Option<SingleSignOnPolicy>> =
+            fields.optional("single_sign_on", || None);
+        let applications: List<Application> = fields.list("application");
         fields.reject_unknown();
 
         for (i, origin) in origins.iter().flatten().enumerate() {
@@ -240,6 +248,16 @@ impl Policy {
         if let Some(group_codes) = &group_codes {
             group_codes.check(faults);
         }
+        if let Some(Some(single_sign_on)) = &single_sign_on {
+            single_sign_on.check(&portal, faults);
+        }
+        // A section that can't be read is not missing.
+        let has_second_factor = !matches!(second_factor, Some(None));
+        for (i, application) in applications.iter() {
+            application.check(i, &services, has_second_factor, faults);
+        }
+        let ids = applications.iter().map(|(i, a)| (i, &a.id));
+        check_unique("application", ids, faults);
         check_unique("service", services.iter().map(|(i, s)| (i, &s.id)), faults);
         let ids = publications.iter().map(|(i, p)| (i, &p.id));
         check_unique("publication", ids, faults);
@@ -288,6 +306,8 @@ impl Policy {
             group_codes: group_codes?,
             publications: publications.into_whole()?,
             roles: roles?.into_whole()?,
+            single_sign_on: single_sign_on?,
+            applications: applications.into_whole()?,
         })
     }
 
@@ -302,6 +322,26 @@ impl Policy {
         let own = self.second_factor.as_ref();
         let own = own.and_then(|s| s.relying_party_id.as_ref());
         own.map_or_else(|| self.site.host(), Line::as_str)
+    }
+
+    /// Returns the issuer of ID tokens: the address of the portal's API (OpenID Connect Core 1.0, 1.2).
+    pub fn issuer(&self) -> String {
+        let own = self.single_sign_on.as_ref();
+        match own.and_then(|s| s.issuer.as_ref()) {
+            Some(issuer) => issuer.to_string(),
+            None => format!("{}/{}", self.site.origin(), self.portal),
+        }
+    }
+
+    /// Returns an application by its client id.
+    pub fn application(&self, id: &str) -> Option<&Application> {
+        self.applications.iter().find(|a| a.id.as_str() == id)
+    }
+
+    /// Returns whether an origin, as a browser sends it, is that of an application.
+    pub fn is_application_origin(&self, origin: &[u8]) -> bool {
+        let mut uris = self.applications.iter().flat_map(|a| &a.redirect_uris);
+        uris.any(|uri| uri.origin().as_bytes() == origin)
     }
 
     /// Returns a registration type by its identifier.

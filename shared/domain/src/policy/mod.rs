@@ -6,6 +6,7 @@
 
 mod access_review;
 mod agreement;
+mod application;
 mod brand;
 pub mod calendar;
 mod campaign;
@@ -35,6 +36,10 @@ mod username;
 
 pub use access_review::AccessReviewPolicy;
 pub use agreement::{Agreement, Blocks, RecordedBy};
+pub use application::{
+    AccessTokenFormat, Application, ApplicationKey, ApplicationUri, ClientAuthentication, KeyType,
+    SingleSignOnPolicy,
+};
 pub use brand::{BrandPolicy, Color};
 pub use calendar::days_after;
 pub use campaign::Campaign;

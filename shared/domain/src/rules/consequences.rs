@@ -3,17 +3,20 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use sha2::{Digest, Sha256};
 
 use crate::decision::{Change, Decision};
+use crate::outbox::mail::{AccessCheck, Message};
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::portals::Portals;
 use crate::policy::{Policy, PolicyError};
 use crate::rules::access_review;
 use crate::rules::schedule::{self, BACKUP_REMINDER_DAYS};
+use crate::rules::single_sign_on;
 use crate::state::account::Account;
 use crate::state::follow_up::FollowUpKind;
 use crate::state::organization::Organization;
-use crate::values::ids::{OrganizationId, PortalId};
+use crate::values::ids::{MessageId, OrganizationId, PortalId};
 
 /// A decision with everything that follows from it on the schedule. The store commits nothing else.
 #[derive(Debug, Clone)]
@@ -64,6 +67,7 @@ impl ScheduledDecision {
         let withdrawn: Vec<_> = withdrawn.collect();
         decision.changes.extend(withdrawn);
         let at = decision.audit.occurred_at;
+        let mut notices = Vec::new();
         let mut due_days = Vec::with_capacity(decision.changes.len());
         let mut follow_ups: Vec<FollowUpToSet> = Vec::new();
         for change in &decision.changes {
@@ -72,6 +76,11 @@ impl ScheduledDecision {
                 None => None,
             };
             due_days.push(policy.and_then(|policy| due_day(change, policy)));
+            notices.extend(
+                policy
+                    .into_iter()
+                    .flat_map(|policy| notices_of(change, policy, &decision)),
+            );
             for new in policy
                 .into_iter()
                 .flat_map(|policy| follow_ups_of(change, policy, at))
@@ -88,6 +97,7 @@ impl ScheduledDecision {
                 follow_ups.retain(|new| !new.is_of((&f.portal, &f.organization, f.kind)));
             }
         }
+        decision.messages.extend(notices);
         Ok(Self {
             decision,
             due_days,
@@ -110,6 +120,45 @@ fn withdrawn_letter(change: &Change) -> Option<Change> {
     (letter(after).as_ref() != Some(&before)).then_some(Change::WithdrawLetter(before))
 }
 
+/// Returns the messages by which the applications of an account learn that access ended, or may have ended
+/// (SO-03). Their ids follow from the decision.
+fn notices_of(change: &Change, policy: &Policy, decision: &Decision) -> Vec<Message> {
+    let listens = policy.applications.iter();
+    if !listens.clone().any(|a| a.backchannel_logout_uri.is_some()) {
+        return Vec::new();
+    }
+    let id = |subject: &str| {
+        let name = format!("vestibule notice\0{}\0{subject}", decision.audit.id);
+        let digest = Sha256::digest(name);
+        let half: Result<[u8; 16], _> = digest[..16].try_into();
+        MessageId::from_bytes(half.expect("half of 32 bytes"))
+    };
+    match change {
+        Change::EndSession(session) => {
+            let applications = session.applications.keys();
+            let notice = |application: &String| {
+                let id = id(&format!("{}/{application}", session.id));
+                single_sign_on::notice(session, application, policy, id)
+            };
+            applications.filter_map(notice).collect()
+        }
+        Change::UpdateAccount { before, after } if before.uses_applications => {
+            let may_end = before.session_epoch != after.session_epoch
+                || before.status != after.status
+                || before.memberships != after.memberships;
+            let check = may_end.then(|| {
+                Message::AccessCheck(AccessCheck {
+                    id: id(after.id.as_str()),
+                    portal: after.portal.clone(),
+                    account: after.id.clone(),
+                })
+            });
+            check.into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Returns the portal of a change that affects the schedule.
 fn portal_of(change: &Change) -> Option<&PortalId> {
     match change {
@@ -120,6 +169,7 @@ fn portal_of(change: &Change) -> Option<&PortalId> {
         Change::CreateOrganization(organization) => Some(&organization.portal),
         Change::UpdateOrganization { after, .. } => Some(&after.portal),
         Change::QueueAdminNotice(notice) => Some(&notice.portal),
+        Change::EndSession(session) => Some(&session.portal),
         Change::NoteFormerUser { .. }
         | Change::NoteRemovedInReview { .. }
         | Change::ClaimRecord { .. }
@@ -128,7 +178,11 @@ fn portal_of(change: &Change) -> Option<&PortalId> {
         | Change::SaveInvitation { .. }
         | Change::StartSession(_)
         | Change::RenewSession(_)
-        | Change::EndSession(_)
+        | Change::OpenApplication { .. }
+        | Change::CloseApplications { .. }
+        | Change::IssueCode(_)
+        | Change::RedeemCode { .. }
+        | Change::RevokeToken { .. }
         | Change::KeepResponse(_)
         | Change::WithdrawLetter(_)
         | Change::ClearAdminNotices(_)

@@ -126,6 +126,7 @@ impl Applicant {
             subscriptions: Default::default(),
             memberships: vec![membership],
             session_epoch: 0,
+            uses_applications: false,
             created_at: now,
             last_sign_in_at: None,
             last_sign_in_from: None,

@@ -1,5 +1,7 @@
 //! Starting and ending sessions (AG-14, BA-04, BA-05).
 
+use std::collections::BTreeMap;
+
 use strum::IntoStaticStr;
 
 use crate::decision::{AttemptKey, Change, Decision};
@@ -105,6 +107,7 @@ pub fn sign_in(
         source: origin.source.clone(),
         proofs: proofs.map(|proof| (proof, now)).collect(),
         device: has_factor.then(|| device.clone()),
+        applications: BTreeMap::new(),
     };
     let audit = AuditEvent::by_owner(origin, &account.id, Action::SignIn, rng)
         .for_organization(session.organization.as_ref());

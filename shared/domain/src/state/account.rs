@@ -169,6 +169,10 @@ pub struct Account {
     pub memberships: Vec<Membership>,
     /// Sessions that started under a lower number are invalid.
     pub session_epoch: u32,
+    /// Whether an application was ever opened with it, so that its applications are told when access ends
+    /// (SO-03).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uses_applications: bool,
     pub created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sign_in_at: Option<Timestamp>,
@@ -279,6 +283,7 @@ impl Account {
         self.must_choose_username = false;
         self.last_sign_in_from = None;
         self.devices.clear();
+        self.uses_applications = false;
         self.memberships.clear();
         self.end_sessions();
     }

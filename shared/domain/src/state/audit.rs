@@ -137,6 +137,14 @@ pub enum Action {
     LookUpAgents,
     /// A user opened a service, which contains protected health information.
     OpenService,
+    /// A user went to an application, which got a code (SO-01).
+    AuthorizeApplication,
+    /// An application got tokens for a user, whose information they open (SO-02).
+    OpenApplication,
+    /// An application gave back an access token.
+    RevokeToken,
+    /// A user's access to applications ended, and they are told so (SO-03).
+    EndApplicationAccess,
     SearchAudit,
     DownloadAudit,
     /// An account was found in use from several places at once (EX-01).

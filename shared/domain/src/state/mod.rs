@@ -10,3 +10,4 @@ pub mod organization;
 pub mod record;
 pub mod second_factor;
 pub mod session;
+pub mod single_sign_on;

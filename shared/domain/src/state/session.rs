@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::policy::Policy;
 use crate::state::account::Account;
 use crate::state::second_factor::Proof;
+use crate::state::single_sign_on::OpenedApplication;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::text::Sensitive;
 
@@ -45,6 +46,10 @@ pub enum TokenKind {
     FactorReset,
     /// The cancellation of a reset of second factors. The locator is the account.
     FactorResetCancellation,
+    /// An application's authorization code. The locator is the account and the session.
+    AuthorizationCode,
+    /// An application's access token. The locator is the account and the session.
+    AccessToken,
 }
 
 impl TokenKind {
@@ -58,6 +63,8 @@ impl TokenKind {
             Self::EmailCancellation => "vc",
             Self::FactorReset => "vf",
             Self::FactorResetCancellation => "vx",
+            Self::AuthorizationCode => "vo",
+            Self::AccessToken => "va",
         }
     }
 }
@@ -88,6 +95,23 @@ impl Token {
             secret,
             kind,
         })
+    }
+
+    /// Creates the code or access token of an application for a session.
+    pub fn for_application(
+        kind: TokenKind,
+        session: &Session,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Self {
+        Self::random(kind, format!("{}.{}", session.account, session.id), rng)
+    }
+
+    /// Returns the account and the session that the code or access token of an application belongs to.
+    pub fn account_and_session(&self) -> Option<(AccountId, &str)> {
+        let (account, session) = self.locator.split_once('.')?;
+        let is_digest = session.len() == 43 && BASE64URL_NOPAD.decode(session.as_bytes()).is_ok();
+        let account = AccountId::parse(account).ok()?;
+        is_digest.then_some((account, session))
     }
 
     pub const fn kind(&self) -> TokenKind {
@@ -147,6 +171,8 @@ pub struct Session {
     /// The digest of the device that it was started on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The applications that were opened in it, by client id (SO-03).
+    pub applications: BTreeMap<String, OpenedApplication>,
 }
 
 impl Session {
@@ -168,6 +194,19 @@ impl Session {
     pub fn has_second_factor(&self) -> bool {
         let mut proofs = self.proofs.keys();
         proofs.any(|proof| proof.is_factor() || *proof == Proof::TrustedDevice)
+    }
+
+    /// Returns whether a second factor was given in the session itself.
+    pub fn gave_second_factor(&self) -> bool {
+        self.proofs.keys().any(|proof| proof.is_factor())
+    }
+
+    /// Returns when its user last signed in or entered the password again.
+    pub fn authenticated_at(&self) -> Timestamp {
+        let latest = [Proof::Password, Proof::Passkey]
+            .into_iter()
+            .filter_map(|proof| self.proofs.get(&proof));
+        latest.max().copied().unwrap_or(self.started_at)
     }
 
     /// Returns whether a factor, or without one the password, was given recently enough to confirm a

@@ -1,5 +1,6 @@
 //! Values: text, identifiers, countries, passkeys, and the kinds of plan record.
 
+pub mod address;
 pub(crate) mod base64url;
 pub(crate) mod countries;
 pub mod csv;

@@ -1,0 +1,34 @@
+// Opens an application that trusts the portal's sign-in: the authorization endpoint of OpenID Connect. It leads
+// through the sign-in and the pending steps first, and comes back.
+
+import { post } from "../api.js";
+import { h } from "../dom.js";
+import { state } from "../state.js";
+
+export async function authorize({ search }) {
+  const answer = await post("authorizations", { query: search.toString() });
+  if (answer.redirect_to) {
+    location.replace(answer.redirect_to);
+    return { title: "Opening the application", body: [h("p", null, "You are being taken to the application. If nothing happens, ", h("a", { href: answer.redirect_to }, "open it here"), ".")] };
+  }
+  const again = { replaceEntry: true, returnTo: `authorize?${answer.query}` };
+  if (answer.next_step === "sign_in") {
+    state.me = undefined;
+    return state.go("sign-in", again);
+  }
+  if (state.me?.next_step) return state.go("next", again);
+  // The session has full access, and the application requires more.
+  if (answer.next_step === "enter_second_factor" && state.confirm) {
+    const name = answer.application.title;
+    return {
+      title: `Open ${name}`,
+      body: [
+        h("p", null, `${name} requires your second factor.`),
+        h("button", { class: "primary", onclick: async () => {
+          if (await state.confirm()) state.go(again.returnTo, { replaceEntry: true });
+        } }, "Enter your second factor"),
+      ],
+    };
+  }
+  return state.go("profile/second-factors", again);
+}
