@@ -1,6 +1,8 @@
 """Tests the main journeys on a stack that is deployed to an emulator of AWS, through its REST API, buckets and functions, with a second
 stack beside it. Emails are read from the emulator's SES."""
 
+import base64
+import hmac
 import json
 import os
 import pathlib
@@ -180,6 +182,23 @@ status, approved, _ = call("POST", f"/group/users/{accepted.get('user_id')}/appr
                            {"services": ["enrollment"], "group_codes": ["BH01"]}, bearer)
 expect("the principal approves the user", status, 200)
 
+def code_of(secret):
+    """The code that an authenticator app shows now (RFC 6238)."""
+    step = int(time.time()) // 30
+    digest = hmac.digest(base64.b32decode(secret), step.to_bytes(8, "big"), "sha1")
+    at = digest[19] & 15
+    return f"{(int.from_bytes(digest[at:at + 4], 'big') & 0x7fffffff) % 1_000_000:06}"
+
+
+def add_app(username, session):
+    """Sets up an authenticator app, which the roles of the help desk require."""
+    status, started, _ = call("POST", "/help-desk/me/authenticator-apps/enrollment", None, session)
+    expect(f"{username} gets the secret of an authenticator app", status, 200)
+    app = {"name": "Phone", "enrollment": started.get("enrollment"), "code": code_of(started.get("secret", ""))}
+    status, _, _ = call("POST", "/help-desk/me/authenticator-apps", app, session)
+    expect(f"{username} adds the authenticator app", status, 201)
+
+
 # An operator creates both supervisors of the help desk. One invites an agent, the other approves them.
 def supervisor(name, username, *options):
     made = operator("first-staff", "--name", name, "--email", f"{username}@harborlight.example", "--username", username, *options)
@@ -192,6 +211,7 @@ def supervisor(name, username, *options):
     status, _, _ = call("PUT", "/help-desk/sessions/current/password",
                         {"current_password": once, "new_password": "Slate-Meadow-Tram-58"}, session)
     expect(f"{username} changes the password", status, 200)
+    add_app(username, session)
     return session
 
 
@@ -212,6 +232,7 @@ status, _, _ = call("POST", approval, {"services": []}, approver)
 expect("the other supervisor approves the agent", status, 200)
 status, desk, _ = call("POST", "/help-desk/sessions", login | {"token_delivery": "body"})
 staff = {"authorization": f"Bearer {desk.get('token')}"}
+add_app("ada.lind", staff)
 status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "username": "ruth.okafor"}, staff)
 expect("the agent finds an account (help-desk)", (status, len(found.get("items", []))), (200, 1))
 ruths = (found.get("items") or [{}])[0].get("id")

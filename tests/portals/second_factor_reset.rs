@@ -149,9 +149,11 @@ async fn mf_06_an_administrator_starts_a_reset_and_the_owner_completes_it_with_p
         .post("/sessions/passkey", alone)
         .await
         .refused(401, "sign-in-failed");
+    // A repeated request succeeds, until there are new factors.
+    sam.post(RESET, token(&link)).await.expect(200);
+    sam.adds_app(&world, "New phone").await;
     let again = sam.post(RESET, token(&link)).await;
     again.refused(410, "second-factor-reset-unusable");
-    sam.adds_app(&world, "New phone").await;
     let old = json!({ "factor": { "recovery_code": codes[0] } });
     sam.gives_factor(old)
         .await
@@ -212,6 +214,8 @@ async fn mf_06_the_help_desk_starts_a_reset_and_the_pin_of_a_letter_proves_the_p
     );
     let letter = world.last_letter().await;
     assert!(letter.contains("second factors"), "{letter}");
+    // 21 days after November 23, although other PINs of this portal are valid for 60 (NIST SP 800-63B-4, 4.2.1.2).
+    assert!(letter.contains("by Monday, December 14, 2026"), "{letter}");
     let pin = pin_in(&letter, 6);
     assert!(!mail.text.contains(&pin), "the email doesn't show the PIN");
 
@@ -566,9 +570,8 @@ async fn mf_06_a_reset_is_completed_once_also_when_it_is_used_fifty_times_at_onc
     }
     let requests = (0..50).map(|n| sessions[n % 5].post(RESET, token(&link)));
     let responses = join_all(requests).await;
-    let done = responses.iter().filter(|r| r.status == 200).count();
     let statuses: Vec<_> = responses.iter().map(|r| r.status).collect();
-    assert_eq!(done, 1, "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
     assert!(
         statuses.iter().all(|s| [200, 401, 409, 410].contains(s)),
         "{statuses:?}"
@@ -576,7 +579,8 @@ async fn mf_06_a_reset_is_completed_once_also_when_it_is_used_fifty_times_at_onc
     let alive = sessions.iter().map(|s| s.get("/me"));
     let alive = join_all(alive).await;
     assert_eq!(alive.iter().filter(|r| r.status == 200).count(), 1);
-    invariants(&world).await;
+    let all = invariants(&world).await;
+    assert_eq!(all.done("reset_second_factors"), 1);
 }
 
 #[tokio::test]

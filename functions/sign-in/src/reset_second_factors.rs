@@ -33,10 +33,16 @@ pub(crate) struct SecondFactorResetRequest {
     pin: Option<String>,
 }
 
+/// What was entered, not parsed.
+enum Entered {
+    Token(String),
+    Pin(String),
+}
+
 /// Complete a reset of the second factors
 ///
 /// Removes all second factors and recovery codes of the caller, who has given the password and now proves the address
-/// on record. Ends all other sessions. An administrator or the help desk has to start the reset.
+/// on record. Does nothing if there are none. Ends all other sessions. An administrator or the help desk has to start the reset.
 #[utoipa::path(
     post, path = "/{portal}/sessions/current/second-factor-reset", tag = "sessions",
     operation_id = "reset_second_factors",
@@ -56,21 +62,29 @@ pub(crate) async fn reset_second_factors(
     Body(request): Body<SecondFactorResetRequest>,
 ) -> Result<Json<SessionResponse>, Problem> {
     let policy = &*caller.policy;
-    let (entered, proven) = match (request.token, request.pin) {
-        (Some(token), None) => {
+    let entered = match (request.token, request.pin) {
+        (Some(token), None) => Entered::Token(token),
+        (None, Some(pin)) => Entered::Pin(pin),
+        _ => {
+            let one = "give exactly one of token and pin";
+            return Err(Problem::invalid_field("token", one));
+        }
+    };
+    // A repeated request succeeds without comparing anything: there is nothing left to remove.
+    if !caller.account.has_second_factor(policy) {
+        let (session, account) = (&caller.session, &caller.account);
+        let response = SessionResponse::of(session, account, policy, &caller.origin);
+        return Ok(Json(response));
+    }
+    let (entered, proven) = match entered {
+        Entered::Token(token) => {
             let token = Token::parse(TokenKind::FactorReset, &token);
             let token = token.ok_or_else(|| reset_unusable(policy))?;
             (EnteredEvidence::Token(token), None)
         }
-        (None, Some(pin)) => {
+        Entered::Pin(pin) => {
             let (entered, proven) = check_pin(&app, &caller, &pin).await?;
             (entered, Some(proven))
-        }
-        _ => {
-            return Err(Problem::invalid_field(
-                "token",
-                "give exactly one of token and pin",
-            ));
         }
     };
     let (_, (account, session)) = transact(

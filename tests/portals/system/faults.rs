@@ -632,6 +632,78 @@ async fn a_reset_link_is_sent_to_a_user_whatever_fails() {
 }
 
 #[tokio::test]
+async fn mf_06_a_reset_of_second_factors_is_started_whatever_fails() {
+    whatever_fails(
+        RecordKind::Group,
+        GROUP,
+        |world| {
+            Box::pin(async {
+                let ruth = world.group_principal().await;
+                let sam = world.staff(&ruth, "Sam", "user").await;
+                sam.adds_app(world, "Phone").await;
+                Journey {
+                    path: of_user(&ruth, "sam", "second-factor-reset").await,
+                    by: ruth,
+                    body: json!({}),
+                }
+            })
+        },
+        |world, _| {
+            Box::pin(async {
+                let mut tokens = links(world, "sam@blueheron.example").await.split_off(1);
+                assert!((1..=2).contains(&tokens.len()), "{}", tokens.len());
+                let last = tokens.pop().unwrap();
+                let sam = signs_in(world, "group", "sam.lind").await;
+                let reset = async |token: &str| {
+                    let body = json!({ "token": token });
+                    let path = "/sessions/current/second-factor-reset";
+                    sam.post(path, body).await.status
+                };
+                for dead in tokens {
+                    assert_eq!(reset(&dead).await, 410);
+                }
+                assert_eq!(reset(&last).await, 200);
+                assert_eq!(invariants(world).await.done("reset_second_factors"), 1);
+            })
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn mf_06_a_reset_of_second_factors_is_completed_whatever_fails() {
+    whatever_fails(
+        RecordKind::Group,
+        GROUP,
+        |world| {
+            Box::pin(async {
+                let ruth = world.group_principal().await;
+                let sam = world.staff(&ruth, "Sam", "user").await;
+                sam.adds_app(world, "Phone").await;
+                let start = of_user(&ruth, "sam", "second-factor-reset").await;
+                ruth.post(&start, json!({})).await.expect(202);
+                let link = link_token(&world.last_mail_to("sam@blueheron.example").await);
+                Journey {
+                    by: signs_in(world, "group", "sam.lind").await,
+                    path: "/sessions/current/second-factor-reset".into(),
+                    body: json!({ "token": link }),
+                }
+            })
+        },
+        |world, response| {
+            Box::pin(async move {
+                assert_eq!(response.body.get("next_step"), None, "{}", response.text);
+                let (_, session) = world.on("group").sign_in("sam.lind", PASSWORD).await;
+                assert_eq!(session.body.get("next_step"), None, "{}", session.text);
+                let all = Contents::of(world).await;
+                assert_eq!(all.done("reset_second_factors"), 1);
+            })
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn an_invitation_is_resent_by_the_help_desk_whatever_fails() {
     whatever_fails(
         RecordKind::Group,

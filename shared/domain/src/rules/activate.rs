@@ -91,21 +91,20 @@ pub(crate) fn pin_letter(
         pin,
         expires_on,
     };
-    letter_with_pin(fresh, to, text, context)
+    let valid_days = context.policy.pin.as_ref()?.valid_days.get();
+    Some(letter_with_pin((fresh, valid_days), to, text, context))
 }
 
-/// Creates a letter with a new PIN, of which `text` returns the content. Returns `None` on a portal without PIN
-/// letters.
+/// Creates a letter with a new PIN that is valid for a number of days. `text` returns the content.
 pub(crate) fn letter_with_pin(
-    fresh: FreshCode,
+    (fresh, valid_days): (FreshCode, u32),
     to: PostalAddress,
     text: impl FnOnce(Sensitive, Date) -> LetterText,
     context: Context<'_>,
-) -> Option<(Issue, Message)> {
+) -> (Issue, Message) {
     let now = context.now();
     let Context { policy, rng, .. } = context;
-    let pin = policy.pin.as_ref()?;
-    let (expires_on, expires_at) = policy.valid_until(now, pin.valid_days.get());
+    let (expires_on, expires_at) = policy.valid_until(now, valid_days);
     let letter = Letter {
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
@@ -123,7 +122,7 @@ pub(crate) fn letter_with_pin(
         vouched_by: None,
         not_printed_at: None,
     };
-    Some((issue, Message::Letter(letter)))
+    (issue, Message::Letter(letter))
 }
 
 /// Activates the account with the PIN that was entered (BL-04, ME-06). `matches` returns whether

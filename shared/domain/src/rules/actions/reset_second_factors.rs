@@ -18,6 +18,10 @@ use crate::state::second_factor::{FactorReset, ResetEvidence};
 use crate::state::session::{Token, TokenKind};
 use crate::values::text::PostalAddress;
 
+/// For how many days the PIN of a letter can be entered at most, at home and abroad (NIST SP 800-63B-4, 4.2.1.2).
+const MAX_DAYS: u32 = 21;
+const MAX_DAYS_ABROAD: u32 = 30;
+
 /// Starts a reset of the user's second factors, which replaces an earlier one. The factors stay until the user
 /// has proved the address on record with the link of the email or the PIN of the letter, besides the password.
 /// The user is notified at once and can cancel the reset (MF-06).
@@ -84,8 +88,13 @@ pub fn start(
                 pin,
                 expires_on,
             };
-            let letter = activate::letter_with_pin(fresh, to, text, context.reborrow());
-            let (issue, letter) = letter.ok_or(Refusal::UnsupportedOnPortal)?;
+            let pin = policy.pin.as_ref().ok_or(Refusal::UnsupportedOnPortal)?;
+            let longest = match to.country == policy.plan.home_country.0 {
+                true => MAX_DAYS,
+                false => MAX_DAYS_ABROAD,
+            };
+            let fresh = (fresh, pin.valid_days.get().min(longest));
+            let (issue, letter) = activate::letter_with_pin(fresh, to, text, context.reborrow());
             let status = LetterStatus::of(&issue, policy, now);
             let arrives_by = status.ok_or(Refusal::UnsupportedOnPortal)?.arrives_by;
             let expires_at = issue.expires_at;
