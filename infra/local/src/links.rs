@@ -169,7 +169,8 @@ mod tests {
                     after.allows_origin(own.as_bytes()) && !before.allows_origin(own.as_bytes())
                 );
             }
-            let sample = format!("http://localhost:8600/applications/{}", before.portal);
+            // Another host than the pages, as an application of a plan has another site.
+            let sample = format!("http://127.0.0.1:8600/applications/{}", before.portal);
             for application in &after.applications {
                 let uris = [
                     &application.redirect_uris,
