@@ -125,7 +125,7 @@ pub enum Change {
     IssueCode(AuthorizationCode),
     /// Exchanges a code for an access token. Fails if the code was exchanged before.
     RedeemCode {
-        code: AuthorizationCode,
+        code: Box<AuthorizationCode>,
         token: AccessToken,
     },
     /// Deletes an access token, if it still exists.

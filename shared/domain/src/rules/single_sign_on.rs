@@ -288,7 +288,7 @@ pub fn redeem(
         .on(grant.application.clone())
         .for_organization(organization);
     let decision = Decision::recording(audit).change(Change::RedeemCode {
-        code: code.clone(),
+        code: Box::new(code.clone()),
         token: access_token.clone(),
     });
     Ok(Redeemed {
