@@ -40,7 +40,7 @@ async function post(url, body, headers = {}) {
 
 async function vestibule() {
   const portal = new URL("../../target/release/portal", import.meta.url).pathname;
-  const { pid, found } = await start(portal, ["--log", "error", "serve", "--port", "0", "--data", join(folder, "portal")], /(http:\/\/[\w.]+:\d+)/);
+  const { pid, found } = await start(portal, ["serve", "--log", "error", "--port", "0", "--data", join(folder, "portal")], /(http:\/\/[\w.]+:\d+)/);
   // Attempts are limited by source, so each comes from another.
   let source = 0;
   const next = () => `10.${(source >> 16) & 255}.${(source >> 8) & 255}.${source++ & 255}`;
