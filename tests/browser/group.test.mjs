@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PASSWORD, Visitor, acceptsInvitation, email, emails, journey, linkIn, registers } from "./harness.mjs";
+import { PASSWORD, Visitor, acceptsInvitation, applications, email, emails, journey, linkIn, registers, until } from "./harness.mjs";
 
 const ruth = (v) => v.signsIn("group", "ruth.okafor");
 
@@ -173,6 +173,22 @@ test("ag_17 a user sends feedback about the site", journey(async (v) => {
   await v.reads("Your feedback was sent.");
   const sent = await email("group-services@harborlight.example", /feedback/i);
   assert.match(sent.text, /easy to use/);
+}));
+
+test("so_01 so_03 a user signs in to an application through the portal, and signing out ends both", journey(async (v) => {
+  await v.page.goto(`${applications()}/group/`);
+  await v.page.getByRole("link", { name: "Sign in with Harborlight for Groups" }).click();
+  await v.fill({ Username: "sam.lind", Password: PASSWORD });
+  await v.presses("Sign in");
+  await v.page.getByText("You are signed in.").waitFor();
+  await v.page.getByRole("row", { name: /preferred_username.*sam\.lind/ }).waitFor();
+  await v.signsOut("group");
+  await v.page.goto(`${applications()}/group/`);
+  await until("the notice to the application", async () => {
+    await v.page.reload();
+    return v.page.getByText("You are not signed in here.").isVisible();
+  });
+  await v.open("/group/app/");
 }));
 
 test("ux_05 a user sees the open sessions and ends another one", journey(async (v) => {

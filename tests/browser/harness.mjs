@@ -17,6 +17,9 @@ export const use = (base, data) => {
 };
 use(process.env.BASE, process.env.DATA);
 
+/** The address of the sample applications, which are on another site than the pages. */
+export const applications = () => `${BASE.replace("//localhost", "//127.0.0.1")}/applications`;
+
 /** Starts a system for the tests of one file, with options of `cargo portal`; `prepare` can start it and change its folders. */
 export function ownSystem(options = [], prepare) {
   const system = new System();
@@ -50,10 +53,10 @@ export const people = () => JSON.parse(readFileSync(join(DATA, "people.json"), "
 export const person = (portal, name) => people().find((p) => p.portal === portal && p.name === name);
 
 /** Waits until a value is there; the value comes from outside of the browser, such as an email. */
-async function until(what, find, within = 20_000) {
+export async function until(what, find, within = 20_000) {
   const ends = Date.now() + within;
   for (;;) {
-    const found = find();
+    const found = await find();
     if (found) return found;
     if (Date.now() > ends) assert.fail(`${what} did not arrive`);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -90,7 +93,7 @@ export class Visitor {
     const own = new URL(BASE).origin;
     visitor.context.on("request", (request) => {
       const url = request.url();
-      if (!url.startsWith(own) && !/^(blob|data):/.test(url)) visitor.faults.push(`a request to another origin: ${url}`);
+      if (!url.startsWith(own) && !url.startsWith(new URL(applications()).origin) && !/^(blob|data):/.test(url)) visitor.faults.push(`a request to another origin: ${url}`);
       if (/token=|password|@/.test(new URL(url).search)) visitor.faults.push(`personal data in an address: ${url}`);
     });
     visitor.page.on("console", (message) => {
