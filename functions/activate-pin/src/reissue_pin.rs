@@ -90,10 +90,7 @@ pub(crate) async fn reissue_pin(
                 .membership(caller.session.organization.as_ref())
                 .ok_or_else(not_awaited)?;
             let address = app.letter_address(membership, policy).await?;
-            let organization = match &membership.organization {
-                Some(id) => app.store.organization(&policy.portal, id).await?,
-                None => None,
-            };
+            let organization = caller.organization(app).await?;
             Ok((account, address, organization))
         },
         |(account, address, organization), rng| {

@@ -11,11 +11,12 @@ use vestibule_domain::rules::authorization_request::{
     Unanswerable,
 };
 use vestibule_domain::rules::single_sign_on::{self as rules, FirstStep, User};
-use vestibule_domain::state::organization::Organization;
 use vestibule_http::oauth::{self, Pairs};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::responses;
 use vestibule_http::{App, Body, Caller, Portal, Problem, Visitor, transact};
+
+use crate::with_query;
 
 /// The maximum length of a request's query.
 const MAX_QUERY: usize = 8192;
@@ -59,7 +60,7 @@ pub(crate) struct AuthorizationResponse {
 
 /// Open an application
 ///
-/// Answers the authorization request of an application (OpenID Connect Core 1.0, 3.1.2) for the page
+/// Responds to the authorization request of an application (OpenID Connect Core 1.0, 3.1.2) for the page
 /// `authorize`. Without a session, it says that the user has to sign in.
 #[utoipa::path(
     post, path = "/{portal}/authorizations", tag = "single sign-on",
@@ -114,13 +115,10 @@ pub(crate) async fn authorize(
     let code = open(&app, &caller, &request, (application, &address)).await?;
     let Some(code) = code else {
         let description = "the service of this application is not assigned to the user";
-        let error = OAuthError {
-            code: ErrorCode::AccessDenied,
-            description,
-        };
+        let error = OAuthError::new(ErrorCode::AccessDenied, description);
         return Ok(Json(refused(&error, &address, &policy)));
     };
-    Ok(Json(answer(&[("code", &code)], &address, &policy)))
+    Ok(Json(lead_back(&[("code", &code)], &address, &policy)))
 }
 
 /// Issues a code; `None` if the application's service is not assigned to the user, which is recorded.
@@ -130,7 +128,7 @@ async fn open(
     request: &AuthorizationRequest,
     (application, address): (&Application, &ReturnAddress),
 ) -> Result<Option<String>, Problem> {
-    let organization = organization(app, caller).await?;
+    let organization = caller.organization(app).await?;
     let (_, code) = transact(
         app,
         |attempt| caller.latest(app, attempt),
@@ -150,14 +148,6 @@ async fn open(
     )
     .await?;
     Ok(code.map(|code| code.expose().to_owned()))
-}
-
-/// Loads the organization that the caller works for.
-async fn organization(app: &App, caller: &Caller) -> Result<Option<Organization>, Problem> {
-    match &caller.session.organization {
-        Some(id) => Ok(app.store.organization(&caller.policy.portal, id).await?),
-        None => Ok(None),
-    }
 }
 
 fn unanswerable(cause: Unanswerable, policy: &Policy) -> Problem {
@@ -210,24 +200,21 @@ fn refused(error: &OAuthError, address: &ReturnAddress, policy: &Policy) -> Auth
         ("error", error.code.into_str()),
         ("error_description", error.description),
     ];
-    answer(&parameters, address, policy)
+    lead_back(&parameters, address, policy)
 }
 
-/// Returns the response that leads to the application, which learns who answers (RFC 9207).
-fn answer(
+/// Returns the response that leads to the application, with the issuer that responds (RFC 9207).
+fn lead_back(
     parameters: &[(&str, &str)],
     address: &ReturnAddress,
     policy: &Policy,
 ) -> AuthorizationResponse {
-    let uri = &address.redirect_uri;
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(parameters)
-        .extend_pairs(address.state.iter().map(|state| ("state", state)))
-        .append_pair("iss", &policy.issuer())
-        .finish();
-    let separator = if uri.contains('?') { '&' } else { '?' };
+    let issuer = policy.issuer();
+    let state = address.state.iter().map(|state| ("state", state.as_str()));
+    let parameters = parameters.iter().copied().chain(state);
+    let parameters = parameters.chain([("iss", issuer.as_str())]);
     AuthorizationResponse {
-        redirect_to: Some(format!("{uri}{separator}{query}")),
+        redirect_to: Some(with_query(&address.redirect_uri, parameters)),
         next_step: None,
         query: None,
         application: None,

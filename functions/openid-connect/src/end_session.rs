@@ -16,47 +16,30 @@ use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Portal, Problem};
 use vestibule_store::CommitError;
 
-use crate::{ID_TOKEN, OAuthErrorResponse};
+use crate::{ID_TOKEN, OAuthErrorResponse, with_query};
 
-/// The parameters of a sign-out.
-#[derive(Debug, IntoParams)]
+/// The parameters of a sign-out, in a query or a form.
+#[derive(Debug, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 #[allow(
     dead_code,
-    reason = "describes the query, which is read leniently as OAuth requires"
-)]
-pub(crate) struct EndSessionQuery {
-    /// The ID token that the application received. Without it, the user confirms on a page of the portal.
-    #[param(max_length = 16384)]
-    id_token_hint: Option<String>,
-    /// Where the browser goes then, exactly as in the policy.
-    #[param(max_length = 500)]
-    post_logout_redirect_uri: Option<String>,
-    /// Returned to the application.
-    #[param(max_length = 2048)]
-    state: Option<String>,
-    /// The client id.
-    #[param(max_length = 40)]
-    client_id: Option<String>,
-}
-
-/// The parameters of a sign-out, as a form.
-#[derive(Debug, ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the form, which is read leniently as OAuth requires"
+    reason = "describes the parameters, which are read leniently as OAuth requires"
 )]
 pub(crate) struct EndSessionRequest {
     /// The ID token that the application received. Without it, the user confirms on a page of the portal.
+    #[param(max_length = 16384)]
     #[schema(max_length = 16384)]
     id_token_hint: Option<String>,
     /// Where the browser goes then, exactly as in the policy.
+    #[param(max_length = 500)]
     #[schema(max_length = 500)]
     post_logout_redirect_uri: Option<String>,
     /// Returned to the application.
+    #[param(max_length = 2048)]
     #[schema(max_length = 2048)]
     state: Option<String>,
     /// The client id.
+    #[param(max_length = 40)]
     #[schema(max_length = 40)]
     client_id: Option<String>,
 }
@@ -69,7 +52,7 @@ type Redirection = (StatusCode, [(HeaderName, String); 1]);
 #[utoipa::path(
     get, path = "/{portal}/end-session", tag = "single sign-on",
     operation_id = "end_application_session",
-    params(PortalParams, EndSessionQuery),
+    params(PortalParams, EndSessionRequest),
     responses(
         (status = 303, description = "The next page", headers(("location" = String, description = "The application, or a page of the portal"))),
     )
@@ -173,9 +156,5 @@ fn return_to(application: &Application, uri: Option<&str>, state: Option<&str>) 
     let Some(state) = state else {
         return Some(uri.to_owned());
     };
-    let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("state", state)
-        .finish();
-    let separator = if uri.contains('?') { '&' } else { '?' };
-    Some(format!("{uri}{separator}{query}"))
+    Some(with_query(uri, [("state", state)]))
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use vestibule_domain::policy::{AccessTokenFormat, Policy};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::single_sign_on::{
-    self as rules, Claims, NotRedeemed, Redeemed, Redemption, User,
+    self as rules, NotRedeemed, Redeemed, Redemption, User,
 };
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::state::single_sign_on::AuthorizationCode;
@@ -23,7 +23,7 @@ use vestibule_http::{App, Portal, Problem};
 use vestibule_store::CommitError;
 use vestibule_store::grants::Given;
 
-use crate::{ACCESS_TOKEN, ID_TOKEN, OAuthErrorResponse, scope};
+use crate::{ACCESS_TOKEN, ClaimsResponse, ID_TOKEN, OAuthErrorResponse, scope};
 
 /// A code to exchange, as a form.
 #[derive(Debug, ToSchema)]
@@ -127,12 +127,10 @@ pub(crate) async fn exchange_code(
                 return Err(invalid_grant("the code was used before"));
             }
         };
-        let Some(user) = user else {
-            return Err(unknown());
-        };
+        let decision = redeemed.decision.clone();
         // Signed before the code is used up, so that the application can repeat the request if KMS fails.
-        let response = respond(&app, &policy, (&code, &redeemed), user, format).await?;
-        match app.commit(redeemed.decision, &mut rng).await {
+        let response = respond(&app, &policy, (&code, redeemed), format).await?;
+        match app.commit(decision, &mut rng).await {
             Ok(()) => return Ok(Json(response)),
             // Another request with the code was first.
             Err(CommitError::Stale | CommitError::Taken(_)) => {}
@@ -149,35 +147,31 @@ fn invalid_grant(description: &str) -> OAuthFailure {
 async fn respond(
     app: &App,
     policy: &Policy,
-    (code, redeemed): (&AuthorizationCode, &Redeemed),
-    user: User<'_>,
+    (code, redeemed): (&AuthorizationCode, Redeemed),
     format: AccessTokenFormat,
 ) -> Result<TokenResponse, OAuthFailure> {
     let Redeemed {
         token,
         access_token,
+        claims,
         ..
     } = redeemed;
     let now = access_token.issued_at;
     let grant = &access_token.grant;
-    let membership = rules::access(grant, user, (policy, now));
-    let membership = membership.ok_or_else(|| invalid_grant("the user's access has ended"))?;
-    let claims = Claims::of(grant, membership, user);
     let expires_in = access_token.expires_at.duration_since(now).as_secs();
+    let claims = ClaimsResponse::from(claims);
     let mut claims = serde_json::to_value(claims).map_err(Problem::internal)?;
     claims["iss"] = policy.issuer().into();
     claims["aud"] = grant.application.clone().into();
     claims["iat"] = now.as_second().into();
     claims["exp"] = access_token.expires_at.as_second().into();
-    let opaque = token.expose();
     let text = match format {
-        AccessTokenFormat::Opaque => opaque,
+        AccessTokenFormat::Opaque => token.expose(),
         AccessTokenFormat::Jwt => {
             let mut claims = claims.clone();
-            let random = opaque.expose().rsplit('.').next().unwrap_or_default();
-            claims["jti"] = random.into();
+            claims["jti"] = token.jwt_id().into();
             claims["client_id"] = grant.application.clone().into();
-            claims["scope"] = scope(access_token).into();
+            claims["scope"] = scope(&access_token).into();
             let signed = app.signer.sign(ACCESS_TOKEN, &claims, now).await;
             Sensitive::new(signed.map_err(Problem::from)?)
         }
@@ -197,6 +191,6 @@ async fn respond(
         access_token: text.expose().to_owned(),
         token_type: "Bearer",
         expires_in,
-        scope: scope(access_token),
+        scope: scope(&access_token),
     })
 }

@@ -1,4 +1,4 @@
-//! `POST /{portal}/introspect`: tells an application whether an access token of its own is valid (RFC 7662; SO-03).
+//! `POST /{portal}/introspect`: returns whether an access token of an application is valid (RFC 7662; SO-03).
 
 use axum::Json;
 use axum::extract::State;

@@ -34,7 +34,7 @@ vestibule_http::routes! {
     end_session::end_application_session_by_post,
 }
 
-/// The type of ID tokens. It tells them from all other tokens that the system signs (RFC 8725, 3.11).
+/// The type of ID tokens. It distinguishes them from all other tokens that the system signs (RFC 8725, 3.11).
 const ID_TOKEN: &str = "JWT";
 
 /// The type of access tokens in the form of a JWT (RFC 9068).
@@ -51,13 +51,8 @@ async fn parse(app: &App, policy: &Policy, text: &str) -> Result<Option<Token>, 
         if claims["iss"] != policy.issuer().as_str() {
             return None;
         }
-        // The random part of the opaque token is the id of the JWT.
         let part = |name: &str| claims[name].as_str();
-        let token = (part("sub")?, part("sid")?, part("jti")?);
-        Token::parse(
-            TokenKind::AccessToken,
-            &format!("va.{}.{}.{}", token.0, token.1, token.2),
-        )
+        Token::of_jwt(part("sub")?, part("sid")?, part("jti")?)
     }))
 }
 
@@ -86,8 +81,7 @@ async fn access(app: &App, policy: &Policy, text: &str) -> Result<Option<Access>
                 account: &account,
                 session: &session,
             };
-            let membership = rules::access(&what.grant, user, (policy, now))?;
-            let claims = Claims::of(&what.grant, membership, user);
+            let claims = rules::claims(&what.grant, user, (policy, now))?;
             (now < what.expires_at).then_some(Access {
                 token: what,
                 claims,
@@ -100,6 +94,15 @@ async fn access(app: &App, policy: &Policy, text: &str) -> Result<Option<Access>
 fn scope(token: &AccessToken) -> String {
     let scopes: Vec<_> = token.grant.scopes.iter().map(Scope::into_str).collect();
     scopes.join(" ")
+}
+
+/// Returns an address with more parameters in its query.
+fn with_query<'q>(uri: &str, parameters: impl IntoIterator<Item = (&'q str, &'q str)>) -> String {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(parameters)
+        .finish();
+    let separator = if uri.contains('?') { '&' } else { '?' };
+    format!("{uri}{separator}{query}")
 }
 
 /// The organization that the user works for.

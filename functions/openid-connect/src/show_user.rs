@@ -1,8 +1,9 @@
-//! `GET` and `POST /{portal}/userinfo`: tells an application about the user of an access token (SO-02, SO-03).
+//! `GET` and `POST /{portal}/userinfo`: returns the claims about the user of an access token (SO-02, SO-03).
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
+use vestibule_http::caller::bearer;
 use vestibule_http::oauth::OAuthFailure;
 use vestibule_http::openapi::PortalParams;
 use vestibule_http::{App, Portal};
@@ -28,13 +29,8 @@ pub(crate) async fn show_user(
     Portal(policy): Portal,
     headers: HeaderMap,
 ) -> Result<Json<ClaimsResponse>, OAuthFailure> {
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let invalid = || OAuthFailure::new("invalid_token", "the access token is not valid");
-    let (_, token) = bearer.ok_or_else(invalid)?;
+    let token = bearer(&headers).ok_or_else(invalid)?;
     let access = access(&app, &policy, token.trim()).await?;
     Ok(Json(access.ok_or_else(invalid)?.claims.into()))
 }

@@ -15,6 +15,7 @@ use vestibule_domain::rules::next_step::{NextStep, next_step};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::Membership;
+use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
 
@@ -44,6 +45,17 @@ impl Caller {
     /// Returns the caller's membership in the current organization.
     pub fn membership(&self) -> Option<&Membership> {
         self.account.membership(self.session.organization.as_ref())
+    }
+
+    /// Loads the organization that the session works for; `None` for members.
+    ///
+    /// # Errors
+    /// A problem when the store is unavailable.
+    pub async fn organization(&self, app: &App) -> Result<Option<Organization>, Problem> {
+        match &self.session.organization {
+            Some(id) => Ok(app.store.organization(&self.policy.portal, id).await?),
+            None => Ok(None),
+        }
     }
 
     /// Returns the context in which rules decide on the caller's request.
@@ -256,17 +268,16 @@ async fn notice_concurrent_use(
 
 /// Reads the session token: `Authorization: Bearer` from programs, the cookie from browsers.
 fn token(headers: &HeaderMap) -> Option<Token> {
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.split_once(' '))
-        // The scheme is not case-sensitive (RFC 9110, 11.1).
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token);
-    Token::parse(
-        TokenKind::Session,
-        bearer.or_else(|| cookie(headers, COOKIE))?,
-    )
+    let text = bearer(headers).or_else(|| cookie(headers, COOKIE))?;
+    Token::parse(TokenKind::Session, text)
+}
+
+/// Returns the token of `Authorization: Bearer` (RFC 6750, 2.1).
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    // The scheme is not case-sensitive (RFC 9110, 11.1).
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

@@ -41,7 +41,7 @@ pub struct OAuthError {
 }
 
 impl OAuthError {
-    pub(crate) const fn new(code: ErrorCode, description: &'static str) -> Self {
+    pub const fn new(code: ErrorCode, description: &'static str) -> Self {
         Self { code, description }
     }
 
@@ -60,7 +60,7 @@ pub enum Unanswerable {
     UnknownRedirectUri,
 }
 
-/// Where the answer to a request goes.
+/// Where the response to a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnAddress {
     pub redirect_uri: String,
@@ -110,7 +110,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// Returns the application of a request, and where the answer goes.
+/// Returns the application of a request, and where the response goes.
 ///
 /// # Errors
 /// [`Unanswerable`]

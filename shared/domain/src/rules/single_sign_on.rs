@@ -1,10 +1,9 @@
-//! Single sign-on: an application is opened, gets tokens, and is told when access ends (SO-01 to SO-05).
+//! Single sign-on: an application is opened, gets tokens, and is notified when access ends (SO-01 to SO-05).
 
 use std::collections::BTreeSet;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -25,7 +24,7 @@ use crate::state::session::{Session, Token, TokenKind};
 use crate::state::single_sign_on::{
     AccessToken, AuthorizationCode, Grant, OpenedApplication, OrganizationClaim, Scope,
 };
-use crate::values::ids::{AccountId, MessageId};
+use crate::values::ids::{AccountId, MessageId, OrganizationId};
 
 /// How long a code can be exchanged (RFC 6749, 4.1.2).
 pub const CODE_VALID: SignedDuration = SignedDuration::from_secs(60);
@@ -120,17 +119,20 @@ pub fn open(
     let Context { origin, rng, .. } = context;
     let now = origin.at;
     let id = application.id.to_string();
-    let audit = AuditEvent::by_owner(origin, &account.id, Action::AuthorizeApplication, rng)
-        .on(id.clone())
-        .for_organization(session.organization.as_ref());
-    let membership = account.membership(session.organization.as_ref());
+    let (actor, action) = (
+        Actor::Account(account.id.clone()),
+        Action::AuthorizeApplication,
+    );
+    let working_for = session.organization.as_ref();
+    let membership = account.membership(working_for);
     if !membership.is_some_and(|m| m.services.contains(application.service.as_str())) {
-        return Err(Box::new(Decision::recording(AuditEvent {
-            outcome: crate::state::audit::Outcome::Refused,
-            reason: Some("service_not_assigned".to_owned()),
-            ..audit
-        })));
+        let audit = AuditEvent::refused(origin, actor, action, "service_not_assigned", rng);
+        let audit = audit.on(id).for_organization(working_for);
+        return Err(Box::new(Decision::recording(audit)));
     }
+    let audit = AuditEvent::done(origin, actor, action, rng)
+        .on(id.clone())
+        .for_organization(working_for);
     let code = Token::for_application(TokenKind::AuthorizationCode, session, rng);
     let stored = AuthorizationCode {
         id: code.digest(),
@@ -173,16 +175,27 @@ pub fn open(
     Ok((code, decision))
 }
 
-/// Returns the membership through which an application has access now. `None` if the session is over, a step is
-/// pending, or the user no longer has the service (SO-02, SO-03, UX-04).
-pub fn access<'a>(
+/// Returns the claims that a grant gives access to now. `None` if there is no access any more (SO-02, SO-03, UX-04).
+pub fn claims(
     grant: &Grant,
+    user: User<'_>,
+    (policy, now): (&Policy, Timestamp),
+) -> Option<Claims> {
+    let organization = grant.organization.as_ref().map(|o| &o.id);
+    let membership = access(&grant.application, organization, user, (policy, now))?;
+    Some(Claims::of(grant, membership, user))
+}
+
+/// Returns the membership through which an application has access now. `None` if the session is over, a step is
+/// pending, or the user no longer has the service.
+fn access<'a>(
+    application: &str,
+    organization: Option<&OrganizationId>,
     User { account, session }: User<'a>,
     (policy, now): (&Policy, Timestamp),
 ) -> Option<&'a Membership> {
-    let application = policy.application(&grant.application)?;
-    let organization = grant.organization.as_ref().map(|o| &o.id);
-    // The user may work for another organization in the portal meanwhile.
+    let application = policy.application(application)?;
+    // The user may work for another organization in the portal now.
     let session = Session {
         organization: organization.cloned(),
         ..session.clone()
@@ -217,6 +230,7 @@ pub enum NotRedeemed {
 pub struct Redeemed {
     pub token: Token,
     pub access_token: AccessToken,
+    pub claims: Claims,
     pub decision: Decision,
 }
 
@@ -272,7 +286,8 @@ pub fn redeem(
         return Err(NotRedeemed::Invalid("code_verifier does not match"));
     }
     let over = NotRedeemed::Invalid("the user's session or access has ended");
-    let Some(user) = user.filter(|user| access(grant, *user, (policy, now)).is_some()) else {
+    let with_claims = user.and_then(|user| Some((user, claims(grant, user, (policy, now))?)));
+    let Some((user, claims)) = with_claims else {
         return Err(over);
     };
     let token = Token::for_application(TokenKind::AccessToken, user.session, rng);
@@ -294,6 +309,7 @@ pub fn redeem(
     Ok(Redeemed {
         token,
         access_token,
+        claims,
         decision,
     })
 }
@@ -330,35 +346,29 @@ fn challenge_of(verifier: &str) -> String {
 }
 
 /// What an application learns about a user (OpenID Connect Core 1.0, 5.1; SO-02).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Claims {
     pub sub: AccountId,
     pub sid: String,
     pub auth_time: i64,
     pub acr: &'static str,
     pub amr: BTreeSet<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub organization: Option<OrganizationClaim>,
     pub roles: Vec<&'static str>,
     /// The ids of the services.
     pub entitlements: BTreeSet<String>,
     /// The group codes.
     pub groups: BTreeSet<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub given_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub family_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
 impl Claims {
     /// Returns the claims for an application that has access through a membership.
-    pub fn of(grant: &Grant, membership: &Membership, User { account, session }: User<'_>) -> Self {
+    fn of(grant: &Grant, membership: &Membership, User { account, session }: User<'_>) -> Self {
         let profile = grant.scopes.contains(&Scope::Profile).then_some(account);
         let email = grant.scopes.contains(&Scope::Email).then_some(account);
         Self {
@@ -417,22 +427,10 @@ pub fn end_access(
     } = context;
     let now = origin.at;
     let has_access = |session: &Session, application: &str, opened: &OpenedApplication| {
+        let organization = opened.organization.as_ref();
         account.is_some_and(|account| {
-            // The name and number of the organization do not matter for access.
-            let organization = opened.organization.clone().map(|id| OrganizationClaim {
-                id,
-                name: String::new(),
-                number: None,
-            });
-            let grant = Grant {
-                portal: session.portal.clone(),
-                account: session.account.clone(),
-                session: session.id.clone(),
-                application: application.to_owned(),
-                organization,
-                scopes: BTreeSet::new(),
-            };
-            access(&grant, User { account, session }, (policy, now)).is_some()
+            let user = User { account, session };
+            access(application, organization, user, (policy, now)).is_some()
         })
     };
     let mut changes = Vec::new();

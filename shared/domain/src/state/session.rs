@@ -106,6 +106,17 @@ impl Token {
         Self::random(kind, format!("{}.{}", session.account, session.id), rng)
     }
 
+    /// Returns the access token of an application whose JWT has this subject, session and id (RFC 9068).
+    pub fn of_jwt(account: &str, session: &str, id: &str) -> Option<Self> {
+        let kind = TokenKind::AccessToken;
+        Self::parse(kind, &format!("{}.{account}.{session}.{id}", kind.prefix()))
+    }
+
+    /// Returns the id of the JWT that stands for the token: its random part, base64url.
+    pub fn jwt_id(&self) -> String {
+        BASE64URL_NOPAD.encode(&self.secret)
+    }
+
     /// Returns the account and the session that the code or access token of an application belongs to.
     pub fn account_and_session(&self) -> Option<(AccountId, &str)> {
         let (account, session) = self.locator.split_once('.')?;
@@ -143,7 +154,7 @@ impl Token {
             "{}.{}.{}",
             self.kind.prefix(),
             self.locator,
-            BASE64URL_NOPAD.encode(&self.secret)
+            self.jwt_id()
         ))
     }
 }
