@@ -13,11 +13,10 @@ use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::state::membership::{Issue, PendingStep};
 use vestibule_domain::values::text::{self, Sensitive};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::rate_limit::Counter;
+use vestibule_http::rate_limit::{Counter, attempts_left};
 use vestibule_http::responses::NextStepResponse;
 use vestibule_http::secret_check::{self, Checked, Comparer, Described};
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 use crate::{ask_for_new_pin, code_problem};
 
@@ -68,16 +67,8 @@ pub(crate) async fn enter_pin(
     let Some(PendingStep::Pin { issue }) = caller.membership().map(|m| &m.pending_step) else {
         return Ok(Json(NextStepResponse::of(&caller.account, &caller)));
     };
-    let tries = pin_policy.max_attempts.get();
-    let limit = Limit {
-        tries,
-        window: Window::Until(issue.expires_at),
-    };
-    let counter = Counter {
-        kind: AttemptKind::Pin,
-        subject: issue.id.to_string(),
-        limit,
-    };
+    let counter = Counter::pin(issue, pin_policy);
+    let max_attempts = counter.limit.tries;
     let described = Described::by(&caller, Action::ActivatePin);
     let (described, scene) = (future::ready(Ok(described)), (&**policy, &caller.origin));
     let compare = async |comparer: Comparer<'_>| {
@@ -87,7 +78,7 @@ pub(crate) async fn enter_pin(
     let checked = secret_check::check(&app, &[counter], scene, described, compare).await?;
     match checked {
         Checked::Right((), _) => {}
-        Checked::Wrong { used } => return Err(wrong(tries.saturating_sub(used), policy)),
+        Checked::Wrong { used } => return Err(wrong(max_attempts.saturating_sub(used), policy)),
         Checked::Exhausted(_) => {
             let detail = format!(
                 "This PIN was entered incorrectly too many times and can no longer be used. {}",
@@ -129,15 +120,13 @@ pub(crate) async fn enter_pin(
 }
 
 /// Returns the problem for an incorrect PIN.
-fn wrong(tries_left: u32, policy: &Policy) -> Problem {
-    let left = match tries_left {
-        0 => format!(
+fn wrong(left: u32, policy: &Policy) -> Problem {
+    let left = attempts_left(left).unwrap_or_else(|| {
+        format!(
             "That was your last attempt, and this PIN can no longer be used. {}",
             ask_for_new_pin(policy)
-        ),
-        1 => "You have 1 attempt left.".to_owned(),
-        n => format!("You have {n} attempts left."),
-    };
+        )
+    });
     code_problem(
         "pin-wrong",
         "Incorrect PIN",

@@ -1,4 +1,4 @@
-//! `POST /{portal}/sessions/current/second-factor-reset`: removes the second factors of an owner who has proved the
+//! `POST /{portal}/sessions/current/second-factor-reset`: removes the second factors of an owner whose session proves the
 //! password and the address on record (MF-06).
 
 use axum::Json;
@@ -13,11 +13,10 @@ use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::text::{self, Sensitive};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::rate_limit::{self, Counter};
+use vestibule_http::rate_limit::{self, Counter, attempts_left};
 use vestibule_http::second_factor::reset_unusable;
 use vestibule_http::secret_check::{self, Checked, Comparer, Described, Proven};
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
-use vestibule_store::attempts::{AttemptKind, Limit, Window};
 
 use crate::SessionResponse;
 
@@ -124,15 +123,8 @@ async fn check_pin(
     let digits = rules.digits.get() as usize;
     let pin: Option<Sensitive> = fields.take("pin", text::digits(pin, digits, digits));
     let pin = fields.into_result(pin)?;
-    let tries = rules.max_attempts.get();
-    let counter = Counter {
-        kind: AttemptKind::Pin,
-        subject: issue.id.to_string(),
-        limit: Limit {
-            tries,
-            window: Window::Until(issue.expires_at),
-        },
-    };
+    let counter = Counter::pin(issue, rules);
+    let max_attempts = counter.limit.tries;
     let described = future::ready(Ok(Described::by(caller, Action::ResetSecondFactors)));
     let compare = async |comparer: Comparer<'_>| {
         let is_right = comparer.is_pin(issue, &pin);
@@ -141,7 +133,7 @@ async fn check_pin(
     let scene = (policy, &caller.origin);
     match secret_check::check(app, &[counter], scene, described, compare).await? {
         Checked::Right((), proven) => Ok((EnteredEvidence::Pin(issue.id.clone()), proven)),
-        Checked::Wrong { used } => Err(wrong(tries.saturating_sub(used), policy)),
+        Checked::Wrong { used } => Err(wrong(max_attempts.saturating_sub(used), policy)),
         Checked::Exhausted(_) => Err(Problem::new(
             StatusCode::GONE,
             "pin-locked",
@@ -154,11 +146,9 @@ async fn check_pin(
 
 /// Returns the problem for an incorrect PIN.
 fn wrong(left: u32, policy: &Policy) -> Problem {
-    let left = match left {
-        0 => "That was your last attempt. Ask for a new reset.".to_owned(),
-        1 => "You have 1 attempt left.".to_owned(),
-        n => format!("You have {n} attempts left."),
-    };
+    let left = attempts_left(left);
+    let left =
+        left.unwrap_or_else(|| "That was your last attempt. Ask for a new reset.".to_owned());
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "pin-wrong",

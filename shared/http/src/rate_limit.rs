@@ -4,9 +4,10 @@
 use futures::future;
 use jiff::Timestamp;
 use vestibule_domain::decision::AttemptKey;
-use vestibule_domain::policy::{Policy, RateLimit};
+use vestibule_domain::policy::{PinPolicy, Policy, RateLimit};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::membership::Issue;
 use vestibule_domain::state::record::RecordKey;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_store::StoreError;
@@ -101,6 +102,18 @@ impl Counter {
         }
     }
 
+    /// Counts attempts at the PIN of a letter, which is locked after as many as the policy says.
+    pub fn pin(issue: &Issue, rules: &PinPolicy) -> Self {
+        Self {
+            kind: AttemptKind::Pin,
+            subject: issue.id.to_string(),
+            limit: Limit {
+                tries: rules.max_attempts.get(),
+                window: Window::Until(issue.expires_at),
+            },
+        }
+    }
+
     /// Counts attempts of `step` at a subject on one portal.
     pub fn step(
         (kind, step): (AttemptKind, &str),
@@ -163,6 +176,15 @@ pub(crate) async fn count_all(
     let mut each = counters.iter().zip(&counted);
     let exhausted = each.find_map(|(c, counted)| counted.allowed.is_none().then_some(c.kind));
     Ok((counted, exhausted))
+}
+
+/// Returns a sentence that says how many attempts are left, unless that was the last one.
+pub fn attempts_left(left: u32) -> Option<String> {
+    match left {
+        0 => None,
+        1 => Some("You have 1 attempt left.".to_owned()),
+        n => Some(format!("You have {n} attempts left.")),
+    }
 }
 
 /// The step that sets the new password.
