@@ -5,13 +5,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::profile;
 use vestibule_domain::state::session::{Token, TokenKind};
-use vestibule_domain::values::ids::AccountId;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Body, Portal, Problem, SignedIn, transact};
+
+use crate::disown;
 
 /// Cancel a change of your email address
 ///
@@ -77,19 +77,13 @@ pub(crate) async fn cancel_by_link(
         Problem::new(StatusCode::GONE, "email-link-unusable", "Link no longer valid", "This link has expired, or the change was already canceled, replaced or completed. Sign in to check your email address.")
             .with_help(&policy)
     };
-    let token = Token::parse(TokenKind::EmailCancellation, &request.token).ok_or_else(unusable)?;
-    let id = AccountId::parse(token.locator()).map_err(|_| unusable())?;
-    let (app, portal, id) = (&app, &policy.portal, &id);
-    transact(
-        app,
-        |_| async move { Ok(app.store.account(portal, id).await?) },
-        |account, rng| {
-            let context = Context::new(&policy, &origin, rng);
-            let account = account.as_ref().ok_or_else(unusable)?;
-            let decision = profile::disown_email_change(account, &token, context);
-            Ok(((), decision.ok_or_else(unusable)?))
-        },
+    let token = Token::parse(TokenKind::EmailCancellation, &request.token);
+    disown(
+        &app,
+        (&policy, &origin),
+        token,
+        unusable,
+        profile::disown_email_change,
     )
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    .await
 }

@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::second_factor as rules;
 use vestibule_domain::state::session::{Token, TokenKind};
-use vestibule_domain::values::ids::AccountId;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::second_factor::reset_unusable;
 use vestibule_http::{App, Body, Portal, Problem, SignedIn, transact};
+
+use crate::disown;
 
 /// Cancel a reset of your second factors
 ///
@@ -54,7 +54,7 @@ pub(crate) struct SecondFactorResetCancellationRequest {
 
 /// Cancel a reset of the second factors by link
 ///
-/// Cancels a reset that the owner did not ask for, and ends all sessions of the account. Requires no session.
+/// Cancels a reset that the owner did not request, and ends all sessions of the account. Requires no session.
 #[utoipa::path(
     post, path = "/{portal}/second-factor-reset-cancellations", tag = "profile",
     operation_id = "cancel_second_factor_reset_by_link",
@@ -74,19 +74,12 @@ pub(crate) async fn cancel_by_link(
 ) -> Result<StatusCode, Problem> {
     let unusable = || reset_unusable(&policy);
     let token = Token::parse(TokenKind::FactorResetCancellation, &request.token);
-    let token = token.ok_or_else(unusable)?;
-    let id = AccountId::parse(token.locator()).map_err(|_| unusable())?;
-    let (app, portal, id) = (&app, &policy.portal, &id);
-    transact(
-        app,
-        |_| async move { Ok(app.store.account(portal, id).await?) },
-        |account, rng| {
-            let context = Context::new(&policy, &origin, rng);
-            let account = account.as_ref().ok_or_else(unusable)?;
-            let decision = rules::disown_reset(account, &token, context);
-            Ok(((), decision.ok_or_else(unusable)?))
-        },
+    disown(
+        &app,
+        (&policy, &origin),
+        token,
+        unusable,
+        rules::disown_reset,
     )
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    .await
 }

@@ -15,6 +15,15 @@ mod send_feedback;
 mod show_entitlements;
 mod show_profile;
 
+use axum::http::StatusCode;
+use vestibule_domain::Decision;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::session::Token;
+use vestibule_domain::values::ids::AccountId;
+use vestibule_http::rate_limit::Scene;
+use vestibule_http::{App, Problem, transact};
+
 vestibule_http::routes! {
     show_profile::show_profile,
     edit_profile::edit_profile,
@@ -35,4 +44,30 @@ vestibule_http::routes! {
     change_factors::create_recovery_codes,
     cancel_factor_reset::cancel,
     cancel_factor_reset::cancel_by_link,
+}
+
+/// Cancels by the link of an email what the owner of an account did not request. `rule` returns `None`, and `unusable`
+/// the problem, if the link is not that of the latest request.
+async fn disown(
+    app: &App,
+    (policy, origin): Scene<'_>,
+    token: Option<Token>,
+    unusable: impl Fn() -> Problem,
+    rule: impl Fn(&Account, &Token, Context<'_>) -> Option<Decision>,
+) -> Result<StatusCode, Problem> {
+    let token = token.ok_or_else(&unusable)?;
+    let id = AccountId::parse(token.locator()).map_err(|_| unusable())?;
+    let (portal, id) = (&policy.portal, &id);
+    transact(
+        app,
+        |_| async move { Ok(app.store.account(portal, id).await?) },
+        |account, rng| {
+            let context = Context::new(policy, origin, rng);
+            let account = account.as_ref().ok_or_else(&unusable)?;
+            let decision = rule(account, &token, context);
+            Ok(((), decision.ok_or_else(&unusable)?))
+        },
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
