@@ -75,9 +75,7 @@ impl Mailer {
             Err(error) => {
                 // Only the emails of this portal wait.
                 tracing::error!(message = %id, portal = %mail.portal, %error, "an email waits until the policy is valid");
-                let next = claimed_at + wait_after(tries);
-                self.store.postpone_mail(id, claimed_at, next).await?;
-                return Ok(false);
+                return self.postpone(id, (claimed_at, tries)).await;
             }
         };
         let Some(policy) = policy else {
@@ -110,9 +108,7 @@ impl Mailer {
                     return self.give_up(id, tries).await;
                 }
                 tracing::warn!(message = %id, tries, %error, "email delayed");
-                let next = self.clock.now() + wait_after(tries);
-                self.store.postpone_mail(id, claimed_at, next).await?;
-                Ok(false)
+                self.postpone(id, (claimed_at, tries)).await
             }
             Err(error) => {
                 tracing::error!(message = %id, %error, "SES rejected an email permanently");
@@ -140,6 +136,17 @@ impl Mailer {
 
     pub(crate) async fn close(&self, id: &MessageId, ending: Ending) -> Result<(), StoreError> {
         self.store.close_message(id, ending, self.clock.now()).await
+    }
+
+    /// Leaves a message that was claimed for a later attempt.
+    pub(crate) async fn postpone(
+        &self,
+        id: &MessageId,
+        (claimed_at, tries): (Timestamp, u32),
+    ) -> Result<bool, StoreError> {
+        let next = self.clock.now() + wait_after(tries);
+        self.store.postpone_mail(id, claimed_at, next).await?;
+        Ok(false)
     }
 
     async fn give_up(&self, id: &MessageId, tries: u32) -> Result<bool, StoreError> {

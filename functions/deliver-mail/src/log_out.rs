@@ -1,4 +1,4 @@
-//! Tells applications that a user's session has ended for them (OpenID Connect Back-Channel Logout 1.0; SO-03).
+//! Notifies applications that a user's session has ended for them (OpenID Connect Back-Channel Logout 1.0; SO-03).
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -11,7 +11,6 @@ use vestibule_store::outbox::Ending;
 use vestibule_store::{CommitError, StoreError};
 
 use crate::Mailer;
-use crate::deliver::wait_after;
 
 /// The type of logout tokens (OpenID Connect Back-Channel Logout 1.0, 2.4).
 const LOGOUT_TOKEN: &str = "logout+jwt";
@@ -63,24 +62,22 @@ impl Mailer {
         (claimed_at, tries, is_old): (Timestamp, u32, bool),
     ) -> Result<bool, StoreError> {
         let id = &notice.id;
-        let failure = match self.portals.get(notice.portal.as_str()) {
-            Ok(Some(policy)) => match self.post(notice, policy, tries).await {
-                Ok(true) => {
-                    self.close(id, Ending::Sent).await?;
-                    return Ok(true);
-                }
-                Ok(false) => {
-                    // The application was removed from the policy, or wants no notices any more.
-                    self.close(id, Ending::Refused).await?;
-                    return Ok(false);
-                }
-                Err(failure) => failure,
-            },
-            Ok(None) => {
+        let sent = match self.portals.get(notice.portal.as_str()) {
+            Ok(Some(policy)) => self.post(notice, policy, tries).await,
+            Ok(None) => Ok(false),
+            Err(error) => Err(error.to_string()),
+        };
+        let failure = match sent {
+            Ok(true) => {
+                self.close(id, Ending::Sent).await?;
+                return Ok(true);
+            }
+            Ok(false) => {
+                // The portal or the application was removed, or wants no notices any more.
                 self.close(id, Ending::Refused).await?;
                 return Ok(false);
             }
-            Err(error) => error.to_string(),
+            Err(failure) => failure,
         };
         if is_old {
             tracing::error!(message = %id, application = notice.application, failure, "gave up on a logout notice");
@@ -88,9 +85,7 @@ impl Mailer {
             return Ok(false);
         }
         tracing::warn!(message = %id, application = notice.application, tries, failure, "logout notice delayed");
-        let next = self.clock.now() + wait_after(tries);
-        self.store.postpone_mail(id, claimed_at, next).await?;
-        Ok(false)
+        self.postpone(id, (claimed_at, tries)).await
     }
 
     /// Posts a signed logout token. Returns `false` if the application has no address for it.
