@@ -1,6 +1,6 @@
 // Starts the whole system, goes through the journeys in a browser, and stops it.
 // Usage: node run.mjs [name of a file, such as group] [part of a test's name]. Environment: PORTAL (the binary), CHROMIUM (the
-// browser), PAGES (a folder of pages to use in the place of those in the binary).
+// browser), PAGES (a folder of pages to use instead of those in the binary).
 import { spawn } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

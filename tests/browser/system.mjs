@@ -1,4 +1,4 @@
-// Starts and stops the whole system with a data folder of its own.
+// Starts and stops the whole system with a data folder of its own, for the browser tests and for the checks of single sign-on.
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +24,7 @@ export class System {
     return ["--data", this.data, "--portals", this.portals];
   }
 
-  /** Serves on a free port, and later on the same one, until `stop`. PAGES is a folder of pages to use in the place of those in the binary. */
+  /** Serves on a free port, and later on the same one, until `stop`. PAGES is a folder of pages to use instead of those in the binary. */
   async start(...options) {
     const pages = process.env.PAGES ? ["--pages", process.env.PAGES] : [];
     this.server = spawn(binary, ["--port", this.base ? new URL(this.base).port : "0", ...this.folders, ...pages, ...options], { stdio: ["ignore", "pipe", "inherit"] });

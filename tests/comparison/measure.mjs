@@ -1,29 +1,15 @@
 // Signs in to both servers in turns and prints how many sign-ins one second of CPU time buys.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
+import { System } from "../browser/system.mjs";
 
 const [rounds, count] = [process.argv[2] ?? 5, process.argv[3] ?? 300].map(Number);
-const folder = mkdtempSync(join(tmpdir(), "comparison-"));
 const PASSWORD = "Quiet-River-58!";
-const running = [];
-
-/** Starts a server and waits for a line of its output. */
-function start(command, args, line) {
-  const server = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
-  running.push(server);
-  return new Promise((resolve, reject) => {
-    let output = "";
-    server.stdout.on("data", (data) => {
-      output += data;
-      const found = line.exec(output);
-      if (found) resolve({ pid: server.pid, found });
-    });
-    server.on("exit", (code) => reject(new Error(`${command} ended with ${code}: ${output}`)));
-  });
-}
+const system = new System();
+let other;
 
 /** CPU time of a process in milliseconds, by the scheduler's count of its threads. */
 function cpu(pid) {
@@ -39,22 +25,23 @@ async function post(url, body, headers = {}) {
 }
 
 async function vestibule() {
-  const portal = new URL("../../target/release/portal", import.meta.url).pathname;
-  const { pid, found } = await start(portal, ["serve", "--log", "error", "--port", "0", "--data", join(folder, "portal")], /(http:\/\/[\w.]+:\d+)/);
+  await system.start("--log", "error");
   // Attempts are limited by source, so each comes from another.
   let source = 0;
   const next = () => `10.${(source >> 16) & 255}.${(source >> 8) & 255}.${source++ & 255}`;
-  const signIn = () => post(`${found[1]}/group/sessions`, { username: "ruth.okafor", password: PASSWORD }, { "x-forwarded-for": next() });
-  return { name: "Vestibule, with its database in the process", pid, signIn };
+  const signIn = () => post(`${system.base}/group/sessions`, { username: "ruth.okafor", password: PASSWORD }, { "x-forwarded-for": next() });
+  return { name: "Vestibule, with its database in the process", pid: system.server.pid, signIn };
 }
 
 async function betterAuth() {
   const port = 20_000 + (process.pid % 20_000);
-  const { pid } = await start(process.execPath, [new URL("better-auth.mjs", import.meta.url).pathname, port, join(folder, "better-auth.sqlite")], /ready/);
+  other = spawn(process.execPath, [new URL("better-auth.mjs", import.meta.url).pathname, port, join(system.folder, "better-auth.sqlite")], { stdio: ["ignore", "pipe", "inherit"] });
+  // It prints a line when it is ready.
+  await once(other.stdout, "data");
   const [base, email] = [`http://127.0.0.1:${port}/api/auth`, "ruth@example.com"];
   const origin = { origin: `http://127.0.0.1:${port}` };
   await post(`${base}/sign-up/email`, { name: "Ruth Okafor", email, password: PASSWORD }, origin);
-  return { name: "better-auth, with SQLite in the process", pid, signIn: () => post(`${base}/sign-in/email`, { email, password: PASSWORD }, origin) };
+  return { name: "better-auth, with SQLite in the process", pid: other.pid, signIn: () => post(`${base}/sign-in/email`, { email, password: PASSWORD }, origin) };
 }
 
 const bare = {
@@ -80,6 +67,7 @@ try {
     console.log(`| ${name} | ${[rates[rates.length >> 1], rates[0], rates.at(-1)].map((r) => r.toFixed(1)).join(" | ")} |`);
   }
 } finally {
-  running.forEach((server) => server.kill());
-  rmSync(folder, { recursive: true, force: true });
+  other?.kill();
+  await system.stop();
+  system.remove();
 }

@@ -736,11 +736,7 @@ async fn ag_16_codes_that_the_portal_offers_outlast_a_change_of_the_record() {
         &[("from_records = true", "offered = [\"V01\", \"V02\"]")],
         "",
     );
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let ruth = world.group_principal().await;
     let id = world.invited(&ruth, "Sam", "user").await;
     ruth.post(

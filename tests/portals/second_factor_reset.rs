@@ -429,11 +429,7 @@ async fn mf_06_a_reset_is_started_only_by_those_whom_the_policy_names_and_for_th
         "[second_factor]\nreset_by = [\"help_desk\"]",
     )];
     let portals = portals_with("group", &replaced, "");
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let group = Group::new(&world).await;
     group.start().await.refused(403, "ask-help-desk");
     let without = world.staff(&group.ruth, "Uma", "user").await;
@@ -461,11 +457,7 @@ async fn mf_06_the_help_desk_resets_only_where_the_policy_lets_it_and_an_address
         "[second_factor]\nreset_by = [\"administrator\"]",
     )];
     let portals = portals_with("group", &replaced, "");
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let group = Group::new(&world).await;
     let desk = world.help_desk().await;
     starts(&desk.agent, "group", &group.id)
@@ -481,11 +473,7 @@ async fn mf_06_the_help_desk_resets_only_where_the_policy_lets_it_and_an_address
         "[second_factor]\nreset_verification = \"pin_letter\"",
     )];
     let portals = portals_with("provider", &replaced, "");
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let (helen, _) = world.provider().await;
     let (username, code) = world.added_by(&helen, "Ben").await;
     let body = vestibule_tests::people::redemption(&username, &code);

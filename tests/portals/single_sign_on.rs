@@ -526,11 +526,7 @@ async fn so_05_a_code_is_for_its_client_its_verifier_and_a_minute() {
         "[[application]]\nid = \"other\"\ntitle = \"Other\"\nservice = \"billing\"\nredirect_uris = [\"https://other.example/callback\"]\n\
          [[application]]\nid = \"page\"\ntitle = \"Page\"\nservice = \"billing\"\nauthentication = \"none\"\nredirect_uris = [\"https://page.example/callback\"]\n",
     );
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let ruth = world.group_principal().await;
     let refused = async |form: Parameters, status: u16, error: &str| {
         let response = post(&world, "/token", &form).await;
@@ -541,52 +537,26 @@ async fn so_05_a_code_is_for_its_client_its_verifier_and_a_minute() {
         );
     };
     let code = code(&ruth).await;
-    refused(
-        with(
-            exchange(&code),
-            "code_verifier",
-            &VERIFIER.replace('d', "e"),
+    let form = || exchange(&code);
+    for (form, status, error) in [
+        (
+            with(form(), "code_verifier", &VERIFIER.replace('d', "e")),
+            400,
+            "invalid_grant",
         ),
-        400,
-        "invalid_grant",
-    )
-    .await;
-    refused(
-        with(exchange(&code), "code_verifier", "short"),
-        400,
-        "invalid_grant",
-    )
-    .await;
-    refused(
-        without(exchange(&code), "code_verifier"),
-        400,
-        "invalid_request",
-    )
-    .await;
-    refused(
-        with(exchange(&code), "grant_type", "password"),
-        400,
-        "unsupported_grant_type",
-    )
-    .await;
-    refused(
-        without(exchange(&code), "grant_type"),
-        400,
-        "invalid_request",
-    )
-    .await;
-    refused(
-        with(exchange(&code), "code", "vo.x.y"),
-        400,
-        "invalid_grant",
-    )
-    .await;
-    refused(
-        with(exchange(&code), "client_id", "other"),
-        401,
-        "invalid_client",
-    )
-    .await;
+        (with(form(), "code_verifier", "short"), 400, "invalid_grant"),
+        (without(form(), "code_verifier"), 400, "invalid_request"),
+        (
+            with(form(), "grant_type", "password"),
+            400,
+            "unsupported_grant_type",
+        ),
+        (without(form(), "grant_type"), 400, "invalid_request"),
+        (with(form(), "code", "vo.x.y"), 400, "invalid_grant"),
+        (with(form(), "client_id", "other"), 401, "invalid_client"),
+    ] {
+        refused(form, status, error).await;
+    }
 
     // Another client can't use it, with its own secret or without any.
     let other = secret(&world, "group", "other");
@@ -768,11 +738,7 @@ async fn so_04_an_application_can_require_a_recent_sign_in() {
 async fn so_04_an_application_can_require_a_second_factor() {
     let required = "service = \"enrollment\"\nsecond_factor = true";
     let portals = portals_with("group", &[("service = \"enrollment\"", required)], "");
-    let by_policy = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let by_policy = World::with_portals(&portals).await;
     let by_request = World::new().await;
     let aal2 = "http://idmanagement.gov/ns/assurance/aal/2";
     for (world, request) in [
@@ -847,11 +813,7 @@ impl Listener {
     async fn world(&self) -> World {
         let address = "https://enrollment.harborlight.example/backchannel-logout";
         let portals = portals_with("group", &[(address, &self.address)], "");
-        World::with(Options {
-            portals: portals.path().to_owned(),
-            ..options()
-        })
-        .await
+        World::with_portals(&portals).await
     }
 
     fn set_down(&self, is_down: bool) {
@@ -1118,11 +1080,7 @@ async fn so_05_an_application_revokes_and_introspects_only_its_own_tokens() {
         "[[application]]\nid = \"other\"\ntitle = \"Other\"\nservice = \"billing\"\nredirect_uris = [\"https://other.example/callback\"]\n\
          [[application]]\nid = \"page\"\ntitle = \"Page\"\nservice = \"billing\"\nauthentication = \"none\"\nredirect_uris = [\"https://page.example/callback\"]\n",
     );
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let ruth = world.group_principal().await;
     let token = token(&world, &ruth).await;
     let form = parameters(&[("token", &token)]);
@@ -1273,11 +1231,7 @@ async fn so_01_another_website_reaches_only_what_is_for_applications() {
 async fn so_03_an_access_token_in_the_form_of_a_jwt_ends_at_userinfo_as_any_other() {
     let jwt = "service = \"enrollment\"\naccess_token_format = \"jwt\"";
     let portals = portals_with("group", &[("service = \"enrollment\"", jwt)], "");
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let ruth = world.group_principal().await;
     let token = token(&world, &ruth).await;
     let signer = &world.instance.app.signer;
@@ -1330,11 +1284,7 @@ async fn so_01_an_application_authenticates_with_a_key_of_its_own() {
         "service = \"enrollment\"\nauthentication = \"private_key_jwt\"\njwks = [{{ kid = \"k1\", kty = \"EC\", crv = \"P-256\", x = \"{x}\", y = \"{y}\" }}]"
     );
     let portals = portals_with("group", &[("service = \"enrollment\"", &policy)], "");
-    let world = World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await;
+    let world = World::with_portals(&portals).await;
     let ruth = world.group_principal().await;
     let code = code(&ruth).await;
     let now = world.now().as_second();

@@ -2,18 +2,17 @@
 // disables the user, and the logout token ends the session at Apache. Needs Debian's apache2, libapache2-mod-auth-openidc
 // and chromium, and the packages of tests/browser.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { System } from "../browser/system.mjs";
 
 const { chromium } = createRequire(new URL("../browser/harness.mjs", import.meta.url))("playwright-core");
-const PORTAL = process.env.PORTAL ?? "target/debug/portal";
 const PASSWORD = "Quiet-River-58!";
-const folder = mkdtempSync(join(tmpdir(), "apache-"));
-const running = [];
+const system = new System();
+const { folder } = system;
 
 const freePort = () =>
   new Promise((resolve) => {
@@ -32,31 +31,14 @@ async function until(what, holds) {
   }
 }
 
-/** The shipped policies, with Apache as the application of the group portal. */
-function policies(apache) {
-  const portals = join(folder, "portals");
-  cpSync("infra/portals", portals, { recursive: true });
-  const file = join(portals, "group.toml");
+/** Makes Apache the application of the group portal. */
+function adaptPolicy(apache) {
+  const file = join(system.portals, "group.toml");
   const policy = readFileSync(file, "utf8")
     .replace(/^redirect_uris = .*$/m, `redirect_uris = ["${apache}/protected/callback"]`)
     .replace(/^post_logout_redirect_uris = .*$/m, `post_logout_redirect_uris = ["${apache}/"]`)
     .replace(/^backchannel_logout_uri = .*$/m, `backchannel_logout_uri = "${apache}/protected/callback?logout=backchannel"`);
   writeFileSync(file, policy);
-  return portals;
-}
-
-function startPortal(portals) {
-  const portal = spawn(PORTAL, ["serve", "--log", "warn", "--port", "0", "--data", join(folder, "data"), "--portals", portals], { stdio: ["ignore", "pipe", "inherit"] });
-  running.push(portal);
-  return new Promise((resolve, reject) => {
-    let output = "";
-    portal.stdout.on("data", (text) => {
-      output += text;
-      const found = /http:\/\/localhost:\d+/.exec(output);
-      if (found) resolve(found[0]);
-    });
-    portal.on("exit", (code) => reject(new Error(`the portal ended with ${code}: ${output}`)));
-  });
 }
 
 function startApache(port, issuer, secret) {
@@ -94,18 +76,17 @@ OIDCSessionType server-cache
 </Location>
 `;
   writeFileSync(join(folder, "apache.conf"), config);
-  const apache = spawn("/usr/sbin/apache2", ["-f", join(folder, "apache.conf"), "-D", "FOREGROUND"], { stdio: "inherit" });
-  running.push(apache);
+  return spawn("/usr/sbin/apache2", ["-f", join(folder, "apache.conf"), "-D", "FOREGROUND"], { stdio: "inherit" });
 }
 
-let browser;
+let browser, apache;
 try {
   const port = await freePort();
   const application = `http://127.0.0.1:${port}`;
-  const portals = policies(application);
-  const base = await startPortal(portals);
-  const secret = execFileSync(PORTAL, ["client-secret", "--portal", "group", "--application", "enrollment-desk", "--data", join(folder, "data"), "--portals", portals], { encoding: "utf8" }).trim();
-  startApache(port, `${base}/group`, secret);
+  adaptPolicy(application);
+  const { base } = await system.start("--log", "warn");
+  const secret = system.run("client-secret", "--portal", "group", "--application", "enrollment-desk").trim();
+  apache = startApache(port, `${base}/group`, secret);
   await until("Apache responds", () => fetch(`${application}/`).then((r) => r.ok, () => false));
 
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
@@ -141,6 +122,7 @@ try {
   console.log("Apache: signed out by the logout token when an administrator disabled the user");
 } finally {
   await browser?.close();
-  running.forEach((process) => process.kill());
-  rmSync(folder, { recursive: true, force: true });
+  apache?.kill();
+  await system.stop();
+  system.remove();
 }

@@ -1,33 +1,14 @@
 // Starts the portal, and goes through sign-in, userinfo, introspection, renewal, revocation and sign-out with each client.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { execFileSync } from "node:child_process";
 import * as oauth from "oauth4webapi";
 import * as openid from "openid-client";
+import { System } from "../browser/system.mjs";
 
-const PORTAL = process.env.PORTAL ?? "target/debug/portal";
 const APPLICATION = "enrollment-desk";
 const CALLBACK = "https://enrollment.harborlight.example/callback";
 const AFTER = "https://enrollment.harborlight.example/";
-const data = mkdtempSync(join(tmpdir(), "single-sign-on-"));
 const insecure = { [oauth.allowInsecureRequests]: true };
-
-/** Starts the portal and returns its address when its sample people are there. */
-function start() {
-  const portal = spawn(PORTAL, ["serve", "--log", "error", "--port", "0", "--data", data], { stdio: ["ignore", "pipe", "inherit"] });
-  const address = new Promise((resolve, reject) => {
-    let output = "";
-    portal.stdout.on("data", (text) => {
-      output += text;
-      const found = /http:\/\/localhost:\d+/.exec(output);
-      if (found) resolve(found[0]);
-    });
-    portal.on("exit", (code) => reject(new Error(`the portal ended with ${code}`)));
-  });
-  return address.then((base) => ({ portal, base }));
-}
 
 async function call(method, url, body, token) {
   const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
@@ -115,16 +96,17 @@ async function withOauth4webapi(issuer, secret) {
   assert.equal((await userinfo()).status, 401);
 }
 
-const { portal, base } = await start();
+const system = new System();
 try {
-  const issuer = `${base}/group`;
-  const secret = execFileSync(PORTAL, ["client-secret", "--portal", "group", "--application", APPLICATION, "--data", data], { encoding: "utf8" }).trim();
+  await system.start("--log", "error");
+  const issuer = `${system.base}/group`;
+  const secret = system.run("client-secret", "--portal", "group", "--application", APPLICATION).trim();
   for (const [name, client] of [["openid-client", withOpenidClient], ["oauth4webapi", withOauth4webapi]]) {
     await client(issuer, secret);
     console.log(`${name}: ok`);
   }
   execFileSync(process.env.PYTHON ?? "python3", [new URL("check.py", import.meta.url).pathname, issuer], { stdio: "inherit", env: { ...process.env, CLIENT_SECRET: secret } });
 } finally {
-  portal.kill();
-  rmSync(data, { recursive: true, force: true });
+  await system.stop();
+  system.remove();
 }

@@ -185,6 +185,16 @@ impl World {
         Self::with(options()).await
     }
 
+    /// Starts such a system with the policies of a folder.
+    pub async fn with_portals(folder: &TempDir) -> Self {
+        let portals = folder.path().to_owned();
+        Self::with(Options {
+            portals,
+            ..options()
+        })
+        .await
+    }
+
     /// Starts such a system with other options.
     pub async fn with(options: Options) -> Self {
         static KNOWN: OnceCell<Saved> = OnceCell::const_new();

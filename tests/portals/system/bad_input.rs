@@ -12,14 +12,13 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use vestibule_local::Options;
 use vestibule_local::openapi::openapi;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{
     PASSWORD, agent, dental, group_principal, hint, member, provider, security_answers, with,
     without,
 };
-use vestibule_tests::{World, link_token, options, pin_in, portals_with};
+use vestibule_tests::{World, link_token, pin_in, portals_with};
 
 use super::openapi::{is_for_applications, operations, resolve};
 
@@ -89,11 +88,7 @@ on = 2026-11-24
 created_before = 2026-11-24
 "#,
     );
-    World::with(Options {
-        portals: portals.path().to_owned(),
-        ..options()
-    })
-    .await
+    World::with_portals(&portals).await
 }
 
 /// All endpoints with a body, each with a body that is valid now.
