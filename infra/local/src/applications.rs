@@ -34,7 +34,7 @@ struct Begun {
     nonce: String,
 }
 
-/// A user who is signed in to a sample application.
+/// A signed-in user of a sample application.
 #[derive(Clone)]
 struct User {
     portal: String,
@@ -42,7 +42,7 @@ struct User {
     claims: Value,
 }
 
-/// The sample applications, and who is signed in to them.
+/// The sample applications and their signed-in users.
 #[derive(Clone)]
 struct Samples {
     site: Site,
@@ -108,7 +108,7 @@ impl Samples {
         Some((policy, policy.applications.first()?))
     }
 
-    /// Returns the name of the browser's cookie and the user who is signed in with it.
+    /// Returns the name of the browser's cookie and its signed-in user.
     fn user(&self, portal: &str, headers: &HeaderMap) -> Option<(String, User)> {
         let id = cookie(headers, COOKIE)?.to_owned();
         let user = self.known().users.get(&id).cloned()?;
@@ -208,7 +208,7 @@ impl Samples {
         let id_token = text(&tokens, "id_token")?;
         let mut claims = self.verify(policy, application, id_token).await?;
         if claims["nonce"] != begun.nonce.as_str() {
-            return Err("the ID token answers another request".into());
+            return Err("the ID token is for another request".into());
         }
         let request = self.http.get(text(&configuration, "userinfo_endpoint")?);
         let request = request.bearer_auth(text(&tokens, "access_token")?);
@@ -230,7 +230,7 @@ impl Samples {
 
 fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str, StartError> {
     let found = value[name].as_str();
-    found.ok_or_else(|| format!("the portal's answer has no {name}").into())
+    found.ok_or_else(|| format!("the portal's response has no {name}").into())
 }
 
 async fn home(
@@ -280,9 +280,9 @@ async fn sign_in(State(samples): State<Samples>, Path(portal): Path<String>) -> 
 async fn callback(
     State(samples): State<Samples>,
     Path(portal): Path<String>,
-    Query(answer): Query<HashMap<String, String>>,
+    Query(response): Query<HashMap<String, String>>,
 ) -> Response {
-    let get = |name: &str| answer.get(name).map_or("", String::as_str);
+    let get = |name: &str| response.get(name).map_or("", String::as_str);
     let begun = samples.known().begun.remove(get("state"));
     let Some(begun) = begun.filter(|begun| begun.portal == portal) else {
         return samples.page(

@@ -972,13 +972,7 @@ fn open(folder: Option<&Path>, saved: Option<&Saved>) -> Result<Embedded, StartE
     let database = match (folder, saved) {
         (Some(folder), _) => indexed(&folder.join(folder::DATABASE)),
         (None, Some(_)) => Ok(Database::memory()?),
-        (None, None) => (|| {
-            let file = NamedTempFile::new()?;
-            indexed(file.path())?;
-            let database = Database::memory()?;
-            database.restore_from(utf8(file.path())?)?;
-            Ok(database)
-        })(),
+        (None, None) => indexed_in_memory(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
     Ok(Embedded(database))
@@ -992,6 +986,15 @@ fn indexed(path: &Path) -> Result<Database, StartError> {
         "CREATE INDEX IF NOT EXISTS stream_by_sequence_number
          ON _stream_records (table_name, CAST(sequence_number AS INTEGER))",
     )?;
+    Ok(database)
+}
+
+/// Creates such a database in memory, which only a copy of a file can give the index.
+fn indexed_in_memory() -> Result<Database, StartError> {
+    let file = NamedTempFile::new()?;
+    indexed(file.path())?;
+    let database = Database::memory()?;
+    database.restore_from(utf8(file.path())?)?;
     Ok(database)
 }
 

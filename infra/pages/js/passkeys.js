@@ -40,5 +40,5 @@ export async function createPasskey() {
 /** Uses a passkey as the second factor of the session. */
 export const signChallenge = () => sign("sessions/current/passkey-challenge");
 
-/** Uses a passkey in the place of username and password (MF-03). */
+/** Uses a passkey instead of username and password (MF-03). */
 export const signInWithPasskey = async (options) => post("sessions/passkey", { passkey: await sign("passkey-challenges", options) });

@@ -113,7 +113,7 @@ pub enum Change {
         application: String,
         opened: OpenedApplication,
     },
-    /// Removes applications from a session, which are told that access ended. Fails if the session's
+    /// Removes applications from a session, which are notified that access ended. Fails if the session's
     /// applications changed since they were read.
     CloseApplications {
         /// The session as it was read.

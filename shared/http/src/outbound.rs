@@ -22,7 +22,7 @@ use vestibule_domain::values::address::is_public;
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an application that did not answer is left alone, so that many messages for it do not delay others.
+/// How long an application that did not respond is left alone, so that many messages for it do not delay others.
 const PAUSE: SignedDuration = SignedDuration::from_secs(50);
 
 /// What requests can reach.
@@ -39,13 +39,13 @@ pub enum Reach {
 pub enum OutboundError {
     #[error("the address is not one of the internet")]
     Forbidden,
-    #[error("it did not answer a moment ago")]
+    #[error("it did not respond a moment ago")]
     Paused,
-    #[error("it did not answer in time")]
+    #[error("it did not respond in time")]
     Timeout,
     #[error("it was not reached")]
     NotReached,
-    #[error("it answered with status {0}")]
+    #[error("it responded with status {0}")]
     Status(u16),
 }
 
@@ -149,8 +149,8 @@ fn connector(reach: Reach) -> SharedHttpConnector {
         .into_shared()
 }
 
-/// Resolves names to addresses that may be reached. The connection then goes to one of them, so that another answer
-/// to a second lookup changes nothing.
+/// Resolves names to addresses that may be reached. The connection then goes to one of them, so that another result
+/// of a second lookup changes nothing.
 #[derive(Debug, Clone, Copy)]
 struct Guarded(Reach);
 

@@ -7,20 +7,20 @@ import { link } from "../layout.js";
 import { state } from "../state.js";
 
 export async function authorize({ search }) {
-  const answer = await post("authorizations", { query: search.toString() });
-  if (answer.redirect_to) {
-    location.replace(answer.redirect_to);
-    return { title: "Opening the application", body: [h("p", null, "You are being taken to the application. If nothing happens, ", h("a", { href: answer.redirect_to }, "open it here"), ".")] };
+  const response = await post("authorizations", { query: search.toString() });
+  if (response.redirect_to) {
+    location.replace(response.redirect_to);
+    return { title: "Opening the application", body: [h("p", null, "You are being taken to the application. If nothing happens, ", h("a", { href: response.redirect_to }, "open it here"), ".")] };
   }
-  const again = { replaceEntry: true, returnTo: `authorize?${answer.query}` };
-  if (answer.next_step === "sign_in") {
+  const again = { replaceEntry: true, returnTo: `authorize?${response.query}` };
+  if (response.next_step === "sign_in") {
     state.me = undefined;
     return state.go("sign-in", again);
   }
   if (state.me?.next_step) return state.go("next", again);
   // The session has full access, and the application requires more.
-  const name = answer.application.title;
-  if (answer.next_step === "enter_second_factor") {
+  const name = response.application.title;
+  if (response.next_step === "enter_second_factor") {
     return {
       title: `Open ${name}`,
       body: [

@@ -24,7 +24,7 @@ pub enum Message {
     /// A recovery request. Its recipient is looked up when it leaves the outbox, not while the
     /// person waits.
     Recovery(RecoveryRequest),
-    /// An account's access may have ended. Which applications are told is found when it leaves the outbox.
+    /// An account's access may have ended. Which applications are notified is found when it leaves the outbox.
     AccessCheck(AccessCheck),
     /// A notice to an application that a session has ended for it (SO-03).
     Logout(LogoutNotice),

@@ -205,7 +205,7 @@ section! {
         pub redirect_uris: Vec<ApplicationUri>,
         /// The addresses to which a browser may go after signing out, compared exactly.
         pub post_logout_redirect_uris: Vec<ApplicationUri> = Vec::new(),
-        /// The address that is told when a user's access ends (SO-03); absent: none.
+        /// The address that is notified when a user's access ends (SO-03); absent: none.
         pub backchannel_logout_uri: Option<ApplicationUri> = None,
         /// How it proves who it is.
         pub authentication: ClientAuthentication = ClientAuthentication::Secret,

@@ -169,7 +169,7 @@ pub struct Account {
     pub memberships: Vec<Membership>,
     /// Sessions that started under a lower number are invalid.
     pub session_epoch: u32,
-    /// Whether an application was ever opened with it, so that its applications are told when access ends
+    /// Whether an application was ever opened with it, so that its applications are notified when access ends
     /// (SO-03).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uses_applications: bool,

@@ -143,7 +143,7 @@ pub enum Action {
     OpenApplication,
     /// An application gave back an access token.
     RevokeToken,
-    /// A user's access to applications ended, and they are told so (SO-03).
+    /// A user's access to applications ended, and they are notified (SO-03).
     EndApplicationAccess,
     SearchAudit,
     DownloadAudit,
