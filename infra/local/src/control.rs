@@ -119,7 +119,7 @@ async fn advance(
     }
 }
 
-/// Asks for the secret of an application.
+/// Requests the secret of an application.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SecretRequest {
@@ -149,23 +149,57 @@ pub async fn ask_client_secret(
     portal: &str,
     application: &str,
 ) -> Result<String, StartError> {
-    let Address { base, token } = read(data).ok_or("the portal is starting. Try again")?;
     let request = SecretRequest {
         portal: portal.to_owned(),
         application: application.to_owned(),
     };
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let sent = http
-        .post(format!("{base}/{PATH}/client-secret"))
-        .bearer_auth(&token)
-        .json(&request);
-    let response = sent.send().await?;
-    let is_done = response.status().is_success();
-    let text = response.text().await?;
-    match is_done {
-        true => Ok(text),
-        false => Err(text.into()),
+    Running::on(data)?.post("client-secret", &request).await
+}
+
+/// The portal that is running on a data folder, as other commands reach it.
+struct Running<'d> {
+    data: &'d Path,
+    address: Address,
+    http: reqwest::Client,
+}
+
+impl<'d> Running<'d> {
+    fn on(data: &'d Path) -> Result<Self, StartError> {
+        Ok(Self {
+            data,
+            address: read(data).ok_or_else(|| busy(data))?,
+            http: reqwest::Client::builder().no_proxy().build()?,
+        })
     }
+
+    /// Sends a request and returns the body of its response.
+    async fn post(&self, path: &str, request: &impl Serialize) -> Result<String, StartError> {
+        let Address { base, token } = &self.address;
+        let sent = self
+            .http
+            .post(format!("{base}/{PATH}/{path}"))
+            .bearer_auth(token)
+            .json(request)
+            .send()
+            .await;
+        // Another program may have taken the port since the portal stopped.
+        match sent {
+            Ok(response) if response.status() == reqwest::StatusCode::INTERNAL_SERVER_ERROR => {
+                Err(response.text().await?.into())
+            }
+            Ok(response) if response.status().is_success() => Ok(response.text().await?),
+            Ok(_) => Err(busy(self.data).into()),
+            Err(error) if error.is_connect() => Err(busy(self.data).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn busy(data: &Path) -> String {
+    format!(
+        "another `cargo portal` command is using the folder {}. Try again when it has finished",
+        data.display()
+    )
 }
 
 async fn pass(control: &Control, days: u32) -> Result<TickResponse, StartError> {
@@ -185,36 +219,14 @@ async fn pass(control: &Control, days: u32) -> Result<TickResponse, StartError> 
 /// # Errors
 /// Fails if that portal can't be reached or can't do it.
 pub async fn tick(data: &Path, days: u32, out: &mut impl Write) -> Result<(), StartError> {
-    let busy = || {
-        format!(
-            "another `cargo portal` command is using the folder {}. Try again when it has finished",
-            data.display()
-        )
-    };
-    let Address { base, token } = read(data).ok_or_else(busy)?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let running = Running::on(data)?;
     let (mut passed, mut now) = (0, String::new());
     while passed < days {
         let request = TickRequest {
             days: days - passed,
         };
-        let sent = http
-            .post(format!("{base}/{PATH}/tick"))
-            .bearer_auth(&token)
-            .json(&request)
-            .send()
-            .await;
-        // Another program may have taken the port since the portal stopped.
-        let response = match sent {
-            Ok(response) if response.status() == reqwest::StatusCode::INTERNAL_SERVER_ERROR => {
-                return Err(response.text().await?.into());
-            }
-            Ok(response) if response.status().is_success() => response,
-            Ok(_) => return Err(busy().into()),
-            Err(error) if error.is_connect() => return Err(busy().into()),
-            Err(error) => return Err(error.into()),
-        };
-        let day: TickResponse = serde_json::from_str(&response.text().await?)?;
+        let day = running.post("tick", &request).await?;
+        let day: TickResponse = serde_json::from_str(&day)?;
         passed += day.passed;
         print_day(day.date, passed, &day.line, out)?;
         now = day.now;
