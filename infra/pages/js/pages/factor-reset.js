@@ -5,6 +5,7 @@ import { h } from "../dom.js";
 import { form } from "../form.js";
 import { phone } from "../layout.js";
 import { state } from "../state.js";
+import { cancelByLink } from "./recovery.js";
 import { brokenLink, takeToken } from "./register.js";
 
 const RESET = "Your second factors were removed.";
@@ -43,23 +44,14 @@ export function reset() {
   };
 }
 
-export function cancel() {
-  const token = takeToken();
-  const title = "Keep your second factors";
-  if (!token) return brokenLink(title);
-  return {
-    title,
-    body: [
-      h("p", null, "Someone started to remove the second factors from your account. If you cancel it, your second factors stay, and you are signed out everywhere."),
-      form({ fields: [], submit: "Cancel the reset", danger: true, send: async () => {
-        await post("second-factor-reset-cancellations", { token });
-        history.replaceState({}, "", location.pathname);
-        state.me = undefined;
-        await state.go("forgot-password", { message: "The reset was canceled and all sessions have ended. If you did not request it, choose a new password now." });
-      } }),
-    ],
-  };
-}
+export const cancel = () =>
+  cancelByLink({
+    title: "Keep your second factors",
+    about: "Someone started to remove the second factors from your account. If you cancel it, your second factors stay, and you are signed out everywhere.",
+    submit: "Cancel the reset",
+    resource: "second-factor-reset-cancellations",
+    what: "The reset",
+  });
 
 /** What a person can do who has lost the second factor, while signing in. */
 export function lost() {

@@ -144,21 +144,31 @@ export function confirmEmail() {
   };
 }
 
-export function cancelEmailChange() {
+/** The page of a link that cancels what somebody started, and ends all sessions. */
+export function cancelByLink({ title, about, submit, resource, what }) {
   const token = takeToken();
-  if (!token) return brokenLink("Cancel the change of your email address");
+  if (!token) return brokenLink(title);
   return {
-    title: "Cancel the change of your email address",
+    title,
     body: [
-      h("p", null, "Someone requested another email address for your account. If it was not you, cancel the change. This also signs you out everywhere."),
-      form({ fields: [], submit: "Cancel the change", danger: true, send: async () => {
-        await post("email-change-cancellations", { token });
+      h("p", null, about),
+      form({ fields: [], submit, danger: true, send: async () => {
+        await post(resource, { token });
         history.replaceState({}, "", location.pathname);
         state.me = undefined;
-        await state.go("forgot-password", { message: "The change was canceled and all sessions have ended. If you did not request it, choose a new password now." });
+        await state.go("forgot-password", { message: `${what} was canceled and all sessions have ended. If you did not request it, choose a new password now.` });
       } }),
     ],
   };
 }
+
+export const cancelEmailChange = () =>
+  cancelByLink({
+    title: "Cancel the change of your email address",
+    about: "Someone requested another email address for your account. If it was not you, cancel the change. This also signs you out everywhere.",
+    submit: "Cancel the change",
+    resource: "email-change-cancellations",
+    what: "The change",
+  });
 
 export { notice };
