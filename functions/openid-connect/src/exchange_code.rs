@@ -23,10 +23,10 @@ use vestibule_http::{App, Portal, Problem};
 use vestibule_store::CommitError;
 use vestibule_store::grants::Given;
 
-use crate::{ACCESS_TOKEN, ClaimsResponse, ID_TOKEN, OAuthErrorResponse, scope};
+use crate::{ACCESS_TOKEN, ClaimsResponse, ClientCredentials, ID_TOKEN, OAuthErrorResponse, scope};
 
 /// A code to exchange, as a form.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(
     dead_code,
     reason = "describes the form, which is read leniently as OAuth requires"
@@ -44,18 +44,8 @@ pub(crate) struct ExchangeCodeRequest {
     /// The verifier of the request's `code_challenge` (RFC 7636).
     #[schema(max_length = 128)]
     code_verifier: String,
-    /// The client id, unless the client authenticates with `Authorization: Basic`.
-    #[schema(max_length = 40)]
-    client_id: Option<String>,
-    /// The secret of the client, for `client_secret_post`.
-    #[schema(max_length = 100)]
-    client_secret: Option<String>,
-    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, for `private_key_jwt`.
-    #[schema(max_length = 100)]
-    client_assertion_type: Option<String>,
-    /// The JWT that the client signed.
-    #[schema(max_length = 16384)]
-    client_assertion: Option<String>,
+    #[serde(flatten)]
+    client: ClientCredentials,
 }
 
 /// Tokens of an application (OpenID Connect Core 1.0, 3.1.3.3).
@@ -94,7 +84,7 @@ pub(crate) async fn exchange_code(
     headers: HeaderMap,
     form: ClientForm,
 ) -> Result<Json<TokenResponse>, OAuthFailure> {
-    let application = authenticate(&app, &policy, &headers, &form, origin.at)?;
+    let application = authenticate(&app, &policy, &headers, &form, origin.at).await?;
     if form.required("grant_type")? != "authorization_code" {
         let description = "grant_type must be authorization_code";
         return Err(OAuthFailure::new("unsupported_grant_type", description));

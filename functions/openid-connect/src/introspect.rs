@@ -10,10 +10,10 @@ use vestibule_http::oauth::{ClientForm, OAuthFailure, authenticate};
 use vestibule_http::openapi::PortalParams;
 use vestibule_http::{App, Portal};
 
-use crate::{ClaimsResponse, OAuthErrorResponse, access, scope};
+use crate::{ClaimsResponse, ClientCredentials, OAuthErrorResponse, access, scope};
 
 /// A token, as a form, with the credentials of the client as for `token`.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(
     dead_code,
     reason = "describes the form, which is read leniently as OAuth requires"
@@ -25,18 +25,8 @@ pub(crate) struct TokenRequest {
     /// `access_token`.
     #[schema(max_length = 40)]
     token_type_hint: Option<String>,
-    /// The client id, unless the client authenticates with `Authorization: Basic`.
-    #[schema(max_length = 40)]
-    client_id: Option<String>,
-    /// The secret of the client, for `client_secret_post`.
-    #[schema(max_length = 100)]
-    client_secret: Option<String>,
-    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, for `private_key_jwt`.
-    #[schema(max_length = 100)]
-    client_assertion_type: Option<String>,
-    /// The JWT that the client signed.
-    #[schema(max_length = 16384)]
-    client_assertion: Option<String>,
+    #[serde(flatten)]
+    client: ClientCredentials,
 }
 
 /// Whether a token is valid, and for what (RFC 7662, 2.2).
@@ -85,7 +75,7 @@ pub(crate) async fn introspect(
     headers: HeaderMap,
     form: ClientForm,
 ) -> Result<Json<IntrospectionResponse>, OAuthFailure> {
-    let application = authenticate(&app, &policy, &headers, &form, app.clock.now())?;
+    let application = authenticate(&app, &policy, &headers, &form, app.clock.now()).await?;
     if application.authentication == ClientAuthentication::None {
         let description = "a client without credentials can't introspect tokens";
         return Err(OAuthFailure::new("invalid_client", description));
