@@ -23,29 +23,24 @@ use vestibule_http::{App, Portal, Problem};
 use vestibule_store::CommitError;
 use vestibule_store::grants::Given;
 
-use crate::{ACCESS_TOKEN, ClaimsResponse, ClientCredentials, ID_TOKEN, OAuthErrorResponse, scope};
+use crate::{ACCESS_TOKEN, ClaimsResponse, ID_TOKEN, OAuthErrorResponse, scope};
 
-/// A code to exchange, as a form.
-#[derive(Debug, Serialize, ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the form, which is read leniently as OAuth requires"
-)]
-pub(crate) struct ExchangeCodeRequest {
-    /// `authorization_code`.
-    #[schema(max_length = 40)]
-    grant_type: String,
-    /// The code.
-    #[schema(max_length = 256)]
-    code: String,
-    /// The address to which the code was sent.
-    #[schema(max_length = 500)]
-    redirect_uri: String,
-    /// The verifier of the request's `code_challenge` (RFC 7636).
-    #[schema(max_length = 128)]
-    code_verifier: String,
-    #[serde(flatten)]
-    client: ClientCredentials,
+client_form! {
+    /// A code to exchange, as a form.
+    ExchangeCodeRequest {
+        /// `authorization_code`.
+        #[schema(max_length = 40)]
+        grant_type: String,
+        /// The code.
+        #[schema(max_length = 256)]
+        code: String,
+        /// The address to which the code was sent.
+        #[schema(max_length = 500)]
+        redirect_uri: String,
+        /// The verifier of the request's `code_challenge` (RFC 7636).
+        #[schema(max_length = 128)]
+        code_verifier: String,
+    }
 }
 
 /// Tokens of an application (OpenID Connect Core 1.0, 3.1.3.3).

@@ -10,23 +10,18 @@ use vestibule_http::oauth::{ClientForm, OAuthFailure, authenticate};
 use vestibule_http::openapi::PortalParams;
 use vestibule_http::{App, Portal};
 
-use crate::{ClaimsResponse, ClientCredentials, OAuthErrorResponse, access, scope};
+use crate::{ClaimsResponse, OAuthErrorResponse, access, scope};
 
-/// A token, as a form, with the credentials of the client as for `token`.
-#[derive(Debug, Serialize, ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the form, which is read leniently as OAuth requires"
-)]
-pub(crate) struct TokenRequest {
-    /// The access token.
-    #[schema(max_length = 16384)]
-    token: String,
-    /// `access_token`.
-    #[schema(max_length = 40)]
-    token_type_hint: Option<String>,
-    #[serde(flatten)]
-    client: ClientCredentials,
+client_form! {
+    /// A token, as a form, with the credentials of the client as for `token`.
+    TokenRequest {
+        /// The access token.
+        #[schema(max_length = 16384)]
+        token: String,
+        /// `access_token`.
+        #[schema(max_length = 40)]
+        token_type_hint: Option<String>,
+    }
 }
 
 /// Whether a token is valid, and for what (RFC 7662, 2.2).

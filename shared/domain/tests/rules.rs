@@ -1693,11 +1693,11 @@ proptest! {
 
     #[test]
     fn so_05_no_address_but_the_registered_one_is_a_redirect_address(
-        at in 0..CALLBACK.len(), inserted in "[ -~]{0,3}", removed in 0usize..3,
+        place in 0..CALLBACK.len(), inserted in "[ -~]{0,3}", removed in 0usize..3,
     ) {
         let policy = policy("group");
-        let end = (at + removed).min(CALLBACK.len());
-        let address = format!("{}{inserted}{}", &CALLBACK[..at], &CALLBACK[end..]);
+        let end = (place + removed).min(CALLBACK.len());
+        let address = format!("{}{inserted}{}", &CALLBACK[..place], &CALLBACK[end..]);
         let pairs = request(&[("redirect_uri", &address)]);
         let found = return_address(Parameters::new(&pairs), &policy);
         prop_assert_eq!(found.is_ok(), address == CALLBACK, "{}", address);
@@ -1705,13 +1705,13 @@ proptest! {
 
     #[test]
     fn so_05_a_code_is_exchanged_only_with_its_verifier(
-        at in 0..VERIFIER.len(), other in "[A-Za-z0-9._~-]", length in 0usize..140,
+        place in 0..VERIFIER.len(), other in "[A-Za-z0-9._~-]", length in 0usize..140,
     ) {
         let policy = policy("group");
         let (account, session) = desk_user(&policy);
         let (code, session) = opened(&policy, &account, &session);
         let user = Some(User { account: &account, session: &session });
-        let swapped = format!("{}{other}{}", &VERIFIER[..at], &VERIFIER[at + 1..]);
+        let swapped = format!("{}{other}{}", &VERIFIER[..place], &VERIFIER[place + 1..]);
         for verifier in [swapped, VERIFIER.repeat(4)[..length].to_owned()] {
             let redeemed = redeemed((&policy, at(NOW)), &code, (CALLBACK, &verifier), user);
             prop_assert_eq!(redeemed.is_ok(), verifier == VERIFIER, "{}", verifier);
