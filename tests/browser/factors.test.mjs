@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { PASSWORD, addsApp, Visitor, email, journey, linkIn, ownSystem, protects, registers } from "./harness.mjs";
+import { PASSWORD, addsApp, applications, Visitor, email, journey, linkIn, ownSystem, protects, registers } from "./harness.mjs";
 
 ownSystem();
 
@@ -349,4 +349,23 @@ test("mf_06 pg_04 the owner cancels a reset with the link in the email", journey
   await entersCode(alma, await app.next());
   await alma.sees("Hello, Alma");
   await alma.leaves();
+}));
+
+test("so_04 an application that requires a second factor opens after one was set up", journey(async (v) => {
+  const home = `${applications()}/group`;
+  const query = new URLSearchParams({ response_type: "code", client_id: "enrollment-desk", redirect_uri: `${home}/callback`, scope: "openid", state: "s-1", code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", code_challenge_method: "S256", acr_values: "http://idmanagement.gov/ns/assurance/aal/2" });
+  await v.open(`/group/app/authorize?${query}`);
+  await v.fill({ Username: "ruth.okafor", Password: PASSWORD });
+  await v.presses("Sign in");
+  await v.sees("Open Enrollment desk");
+  await v.check("the choice of a second factor");
+  await addsApp(v);
+  await v.sees("Recovery codes");
+  await v.page.getByRole("link", { name: "Not now" }).click();
+  await v.page.waitForURL((url) => url.href.startsWith(`${home}/callback?`));
+  const back = new URL(v.page.url()).searchParams;
+  assert.equal(back.get("state"), "s-1");
+  assert.ok(back.get("code"), v.page.url());
+  await v.open("/group/app/");
+  await v.signsOut("group");
 }));

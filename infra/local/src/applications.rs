@@ -1,8 +1,9 @@
 //! A sample application per portal, which signs its users in by single sign-on and shows what it learns (SO-01). It
-//! is a client like any other: it reads the portal's configuration and talks to it by HTTP. It has another host name
-//! than the portal, which is another site for a browser.
+//! is a client like any other, with the library `openidconnect`: it reads the portal's configuration and talks to it
+//! by HTTP. It has another host name than the portal, which is another site for a browser.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use askama::Template;
@@ -11,10 +12,20 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use chrono::DateTime;
 use data_encoding::BASE64URL_NOPAD;
+use openidconnect::core::{
+    CoreAuthenticationFlow, CoreClient, CoreGenderClaim, CoreProviderMetadata,
+};
+use openidconnect::{
+    AccessTokenHash, AdditionalClaims, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce,
+    OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse,
+    UserInfoClaims,
+};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use vestibule_domain::policy::{Application, Policy};
 use vestibule_http::caller::cookie;
 use vestibule_http::oauth::client_secret;
@@ -30,9 +41,28 @@ const COOKIE: &str = "vestibule-sample";
 /// A sign-in that has begun.
 struct Begun {
     portal: String,
-    verifier: String,
-    nonce: String,
+    verifier: PkceCodeVerifier,
+    nonce: Nonce,
 }
+
+/// A client of the library that knows the portal's configuration.
+type DiscoveredClient = CoreClient<
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// A request of the library on its way.
+type Sent = Pin<Box<dyn Future<Output = Result<HttpResponse, reqwest::Error>> + Send>>;
+
+/// The claims that the library does not know, such as the organization.
+#[derive(Debug, Deserialize, Serialize)]
+struct OtherClaims(BTreeMap<String, Value>);
+
+impl AdditionalClaims for OtherClaims {}
 
 /// A signed-in user of a sample application.
 #[derive(Clone)]
@@ -140,27 +170,43 @@ impl Samples {
         })
     }
 
-    /// Returns the portal's configuration.
-    async fn configuration(&self, policy: &Policy) -> Result<Value, StartError> {
-        let url = format!("{}/.well-known/openid-configuration", policy.issuer());
-        self.json(self.http.get(url)).await
-    }
-
-    async fn json(&self, request: reqwest::RequestBuilder) -> Result<Value, StartError> {
-        let response = request.send().await?;
-        let status = response.status();
-        let body: Value = serde_json::from_str(&response.text().await?)?;
-        match status.is_success() {
-            true => Ok(body),
-            false => Err(body["error_description"]
-                .as_str()
-                .unwrap_or("it failed")
-                .to_owned()
-                .into()),
+    /// Sends a request of the library.
+    fn transport(&self) -> impl Fn(HttpRequest) -> Sent + Sync {
+        let http = self.http.clone();
+        move |request| {
+            let http = http.clone();
+            Box::pin(async move {
+                let received = http.execute(request.try_into()?).await?;
+                let mut response = HttpResponse::default();
+                *response.status_mut() = received.status();
+                *response.headers_mut() = received.headers().clone();
+                *response.body_mut() = received.bytes().await?.to_vec();
+                Ok(response)
+            })
         }
     }
 
-    /// Returns the claims of a token that the portal signed.
+    /// Returns the portal's configuration.
+    async fn configuration(&self, policy: &Policy) -> Result<CoreProviderMetadata, StartError> {
+        let issuer = IssuerUrl::new(policy.issuer())?;
+        let found = CoreProviderMetadata::discover_async(issuer, &self.transport()).await;
+        found.map_err(described)
+    }
+
+    /// Returns the client of an application.
+    async fn client(&self, portal: &str) -> Result<DiscoveredClient, StartError> {
+        let found = self.application(portal);
+        let (policy, application) = found.ok_or("there is no such application")?;
+        let secret = client_secret(&self.instance().app, policy, application);
+        let client = CoreClient::from_provider_metadata(
+            self.configuration(policy).await?,
+            ClientId::new(application.id.to_string()),
+            Some(ClientSecret::new(secret.expose().to_owned())),
+        );
+        Ok(client.set_redirect_uri(RedirectUrl::new(self.callback(portal))?))
+    }
+
+    /// Returns the claims of a logout token that the portal signed. The library knows only ID tokens.
     async fn verify(
         &self,
         policy: &Policy,
@@ -168,58 +214,69 @@ impl Samples {
         token: &str,
     ) -> Result<Value, StartError> {
         let configuration = self.configuration(policy).await?;
-        let url = text(&configuration, "jwks_uri")?;
-        let keys = self.json(self.http.get(url)).await?;
+        let keys = serde_json::to_value(configuration.jwks())?;
         let parsed = Unverified::parse(token).ok_or("the token can't be read")?;
         let mut keys = keys["keys"].as_array().into_iter().flatten();
         let key = keys.find(|key| key["kid"].as_str() == parsed.header.kid.as_deref());
         let key = key.ok_or("the token's key is unknown")?;
-        let part = |name| {
+        let part = |name: &str| {
+            let text = key[name].as_str().unwrap_or_default();
             BASE64URL_NOPAD
-                .decode(text(key, name)?.as_bytes())
+                .decode(text.as_bytes())
                 .map_err(StartError::from)
         };
         let key = VerifyingKey::rsa(&part("n")?, &part("e")?).ok_or("the key is no RSA key")?;
         let claims = parsed.verify(&key).ok_or("the signature is wrong")?;
+        let now = self.instance().app.clock.now().as_second();
         let is_for_us =
             claims["iss"] == policy.issuer().as_str() && claims["aud"] == application.id.as_str();
-        is_for_us
+        let is_current = claims["exp"].as_i64().is_some_and(|expires| now < expires);
+        (is_for_us && is_current)
             .then_some(claims)
-            .ok_or_else(|| "the token is for another application".into())
+            .ok_or_else(|| "the token is for another application, or has expired".into())
     }
 
     /// Exchanges a code and returns the user.
-    async fn exchange(&self, begun: &Begun, code: &str) -> Result<User, StartError> {
-        let found = self.application(&begun.portal);
-        let (policy, application) = found.ok_or("there is no such application")?;
-        let configuration = self.configuration(policy).await?;
-        let secret = client_secret(&self.instance().app, policy, application);
-        let request = self
-            .http
-            .post(text(&configuration, "token_endpoint")?)
-            .basic_auth(application.id.as_str(), Some(secret.expose()))
-            .form(&[
-                ("grant_type", "authorization_code"),
-                ("code", code),
-                ("redirect_uri", &self.callback(&begun.portal)),
-                ("code_verifier", &begun.verifier),
-            ]);
-        let tokens = self.json(request).await?;
-        let id_token = text(&tokens, "id_token")?;
-        let mut claims = self.verify(policy, application, id_token).await?;
-        if claims["nonce"] != begun.nonce.as_str() {
-            return Err("the ID token is for another request".into());
+    async fn exchange(&self, begun: Begun, code: &str) -> Result<User, StartError> {
+        let client = self.client(&begun.portal).await?;
+        let transport = self.transport();
+        let tokens = client
+            .exchange_code(AuthorizationCode::new(code.to_owned()))?
+            .set_pkce_verifier(begun.verifier)
+            .request_async(&transport)
+            .await
+            .map_err(described)?;
+        let id_token = tokens.id_token().ok_or("there is no ID token")?;
+        // The clock of this machine can be moved.
+        let clock = self.instance().app.clock.clone();
+        let verifier = client.id_token_verifier().set_time_fn(move || {
+            DateTime::from_timestamp_millis(clock.now().as_millisecond()).unwrap_or_default()
+        });
+        let claims = id_token.claims(&verifier, &begun.nonce)?;
+        let expected = claims.access_token_hash().ok_or("there is no at_hash")?;
+        let key = id_token.signing_key(&verifier)?;
+        let hash =
+            AccessTokenHash::from_token(tokens.access_token(), id_token.signing_alg()?, key)?;
+        if *expected != hash {
+            return Err("the access token is another one's".into());
         }
-        let request = self.http.get(text(&configuration, "userinfo_endpoint")?);
-        let request = request.bearer_auth(text(&tokens, "access_token")?);
-        let userinfo = self.json(request).await?;
+        let userinfo: UserInfoClaims<OtherClaims, CoreGenderClaim> = client
+            .user_info(
+                tokens.access_token().clone(),
+                Some(claims.subject().clone()),
+            )?
+            .request_async(&transport)
+            .await
+            .map_err(described)?;
+        let mut shown = serde_json::to_value(claims)?;
+        let userinfo = serde_json::to_value(&userinfo)?;
         for (name, value) in userinfo.as_object().into_iter().flatten() {
-            claims[name] = value.clone();
+            shown[name] = value.clone();
         }
         Ok(User {
-            portal: begun.portal.clone(),
-            id_token: id_token.to_owned(),
-            claims,
+            portal: begun.portal,
+            id_token: id_token.to_string(),
+            claims: shown,
         })
     }
 
@@ -228,9 +285,15 @@ impl Samples {
     }
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str, StartError> {
-    let found = value[name].as_str();
-    found.ok_or_else(|| format!("the portal's response has no {name}").into())
+/// Returns an error of the library with its causes.
+fn described(error: impl std::error::Error) -> StartError {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text.into()
 }
 
 async fn home(
@@ -243,38 +306,28 @@ async fn home(
 }
 
 async fn sign_in(State(samples): State<Samples>, Path(portal): Path<String>) -> Response {
-    let Some((policy, application)) = samples.application(&portal) else {
+    if samples.application(&portal).is_none() {
         return StatusCode::NOT_FOUND.into_response();
-    };
-    let endpoint = samples.configuration(policy).await;
-    let endpoint = endpoint.and_then(|c| Ok(text(&c, "authorization_endpoint")?.to_owned()));
-    let endpoint = match endpoint {
-        Ok(endpoint) => endpoint,
+    }
+    let client = match samples.client(&portal).await {
+        Ok(client) => client,
         Err(error) => return samples.page(&portal, None, Some(&error.to_string())),
     };
-    let [state, nonce, verifier] = [(); 3].map(|()| samples.random());
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([
-            ("response_type", "code"),
-            ("client_id", application.id.as_str()),
-            ("redirect_uri", &samples.callback(&portal)),
-            ("scope", "openid profile email"),
-            ("state", &state),
-            ("nonce", &nonce),
-            ("code_challenge_method", "S256"),
-        ])
-        .append_pair(
-            "code_challenge",
-            &BASE64URL_NOPAD.encode(&Sha256::digest(&verifier)),
-        )
-        .finish();
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let flow = CoreAuthenticationFlow::AuthorizationCode;
+    let (url, state, nonce) = client
+        .authorize_url(flow, CsrfToken::new_random, Nonce::new_random)
+        .add_scope(Scope::new("profile".to_owned()))
+        .add_scope(Scope::new("email".to_owned()))
+        .set_pkce_challenge(challenge)
+        .url();
     let begun = Begun {
         portal,
         verifier,
         nonce,
     };
-    samples.known().begun.insert(state, begun);
-    Redirect::to(&format!("{endpoint}?{query}")).into_response()
+    samples.known().begun.insert(state.into_secret(), begun);
+    Redirect::to(url.as_str()).into_response()
 }
 
 async fn callback(
@@ -295,7 +348,7 @@ async fn callback(
         let reason = format!("The portal refused: {}.", get("error_description"));
         return samples.page(&portal, None, Some(&reason));
     }
-    match samples.exchange(&begun, get("code")).await {
+    match samples.exchange(begun, get("code")).await {
         Ok(user) => {
             let id = samples.random();
             samples.known().users.insert(id.clone(), user);

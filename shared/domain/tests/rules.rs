@@ -42,7 +42,7 @@ use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::record::{Mac, PlanRecord, RecordData, RecordKey, Verification, find};
 use vestibule_domain::state::second_factor::Proof;
 use vestibule_domain::state::session::{Session, Token, TokenKind};
-use vestibule_domain::state::single_sign_on::{AuthorizationCode, Scope};
+use vestibule_domain::state::single_sign_on::{AuthorizationCode, OrganizationClaim, Scope};
 use vestibule_domain::values::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganizationId, PortalId,
 };
@@ -1657,7 +1657,13 @@ fn opened(policy: &Policy, account: &Account, session: &Session) -> (Authorizati
             _ => {}
         }
     }
-    (issued.unwrap(), session)
+    let mut code = issued.unwrap();
+    code.grant.organization = session.organization.clone().map(|id| OrganizationClaim {
+        id,
+        name: "Blue Heron Manufacturing".into(),
+        number: Some("GR20001".into()),
+    });
+    (code, session)
 }
 
 fn origin(portal: &str, at: Timestamp) -> Origin {

@@ -684,7 +684,10 @@ const OF_AN_ACCOUNT: [&str; 10] = [
 ];
 
 /// What only tests of rare cases use, which run under the same roles.
-const IN_OTHER_TESTS: [&str; 1] = ["import-records Results: FeedsBucket/feeds/*.rejects.csv"];
+const IN_OTHER_TESTS: [&str; 2] = [
+    "import-records Results: FeedsBucket/feeds/*.rejects.csv",
+    "openid-connect Write: J#*",
+];
 
 /// Every test shows that roles lack nothing, because calls that they don't allow fail. This one shows that
 /// they have no unused permissions.
