@@ -5,11 +5,19 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
 import { System } from "../browser/system.mjs";
+import { LambdaFunction, post as event } from "./function.mjs";
 
 const [rounds, count] = [process.argv[2] ?? 5, process.argv[3] ?? 300].map(Number);
 const PASSWORD = "Quiet-River-58!";
 const system = new System();
-let other;
+const credentials = { username: "ruth.okafor", password: PASSWORD };
+let [other, lambda] = [];
+
+// Attempts are limited by source, so each comes from another.
+let sources = 0;
+const nextSource = () => `10.${(sources >> 16) & 255}.${(sources >> 8) & 255}.${sources++ & 255}`;
+
+const freePort = () => 20_000 + (process.pid % 20_000);
 
 /** CPU time of a process in milliseconds, by the scheduler's count of its threads. */
 function cpu(pid) {
@@ -24,17 +32,26 @@ async function post(url, body, headers = {}) {
   if (!response.ok) throw new Error(`${url} responded ${response.status}: ${text}`);
 }
 
-async function vestibule() {
-  await system.start("--log", "error");
-  // Attempts are limited by source, so each comes from another.
-  let source = 0;
-  const next = () => `10.${(source >> 16) & 255}.${(source >> 8) & 255}.${source++ & 255}`;
-  const signIn = () => post(`${system.base}/group/sessions`, { username: "ruth.okafor", password: PASSWORD }, { "x-forwarded-for": next() });
-  return { name: "Vestibule, with its database in the process", pid: system.server.pid, signIn };
+/** The function alone, as on AWS, where DynamoDB is a service. */
+async function signInFunction() {
+  const aws = freePort() + 10;
+  await system.start("--log", "error", "--aws-port", `${aws}`);
+  lambda = await LambdaFunction.start("sign-in", aws);
+  const signIn = async () => {
+    const response = await lambda.call(event("/{portal}/sessions", "group", nextSource(), credentials));
+    if (response.statusCode !== 201) throw new Error(`the function responded ${JSON.stringify(response)}`);
+  };
+  return { name: "Vestibule, its function", pid: lambda.process.pid, signIn };
+}
+
+/** `cargo portal`, which also runs everything that AWS is to the function. */
+function portal() {
+  const signIn = () => post(`${system.base}/group/sessions`, credentials, { "x-forwarded-for": nextSource() });
+  return { name: "Vestibule, `cargo portal` with its database and all else", pid: system.server.pid, signIn };
 }
 
 async function betterAuth() {
-  const port = 20_000 + (process.pid % 20_000);
+  const port = freePort();
   other = spawn(process.execPath, [new URL("better-auth.mjs", import.meta.url).pathname, port, join(system.folder, "better-auth.sqlite")], { stdio: ["ignore", "pipe", "inherit"] });
   // It prints a line when it is ready.
   await once(other.stdout, "data");
@@ -51,7 +68,7 @@ const bare = {
 };
 
 try {
-  const measured = [await vestibule(), await betterAuth(), bare].map((server) => ({ ...server, rates: [] }));
+  const measured = [await signInFunction(), portal(), await betterAuth(), bare].map((server) => ({ ...server, rates: [] }));
   for (const { signIn } of measured) for (let i = 0; i < 30; i++) await signIn();
   for (let round = 1; round <= rounds; round++) {
     for (const server of measured) {
@@ -68,6 +85,7 @@ try {
   }
 } finally {
   other?.kill();
+  lambda?.stop();
   await system.stop();
   system.remove();
 }
