@@ -14,6 +14,8 @@ import urllib.request
 
 import boto3
 
+import single_sign_on
+
 STACK, OTHER = "vestibule", "vestibule-staging"
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
 
@@ -181,6 +183,12 @@ expect("the invited user registers", status, 201)
 status, approved, _ = call("POST", f"/group/users/{accepted.get('user_id')}/approval",
                            {"services": ["enrollment"], "group_codes": ["BH01"]}, bearer)
 expect("the principal approves the user", status, 200)
+
+# An application signs the principal in.
+shown = operator("client-secret", "--portal", "group", "--application", single_sign_on.APPLICATION)
+expect(f"one command shows the secret of an application {shown.stderr[-500:]}", bool(shown.stdout.strip()), True)
+single_sign_on.go_through(f"{ENDPOINT}/restapis/{api}/live/_user_request_", call, expect, bearer, shown.stdout.strip())
+
 
 def code_of(secret):
     """The code that an authenticator app shows now (RFC 6238)."""

@@ -48,7 +48,7 @@ mod system {
     mod browsers;
     mod cost;
     mod eighth_portal;
-    mod faults;
+    pub mod faults;
     mod imports;
     mod keys;
     mod least_privilege;

@@ -20,6 +20,10 @@ pub struct Contents {
     /// `A#portal#id` → account.
     pub accounts: BTreeMap<String, Value>,
     pub sessions: Vec<Value>,
+    /// The codes of applications.
+    pub codes: Vec<Value>,
+    /// The access tokens of applications.
+    pub access_tokens: Vec<Value>,
     /// `T#digest` → the item that finds an account by an emailed token.
     pub tokens: BTreeMap<String, Value>,
     /// `N#portal#name` → marker.
@@ -62,6 +66,8 @@ impl Contents {
                 (Some("A"), Some("S")) => all.sessions.push(item),
                 // Responses that are kept for a repetition.
                 (Some("A"), Some("K")) => {}
+                (Some("A"), Some("AC")) => all.codes.push(item),
+                (Some("A"), Some("AT")) => all.access_tokens.push(item),
                 (Some("N"), _) => drop(all.usernames.insert(pk, item)),
                 (Some("E"), _) => drop(all.emails.insert(pk, item)),
                 (Some("O"), Some("O")) => drop(all.organizations.insert(pk, item)),
@@ -77,8 +83,8 @@ impl Contents {
                 (Some("R"), _) => all.records.push(item),
                 (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
-                // The keyring, attempt counters, feed states and letter batches.
-                (Some("K" | "G" | "F" | "L"), _) => {}
+                // The keyring, attempt counters, used assertions, feed states and letter batches.
+                (Some("K" | "G" | "J" | "F" | "L"), _) => {}
                 (Some("T"), _) => drop(all.tokens.insert(pk, item)),
                 _ => panic!("an item of an unknown kind: {pk} {sk}"),
             }

@@ -55,9 +55,12 @@ impl Mailer {
                 return Ok(true);
             }
             Message::AccessCheck(check) => {
-                self.end_access(&check).await?;
-                self.close(id, Ending::Sent).await?;
-                return Ok(true);
+                let Some(next) = self.end_access(&check).await? else {
+                    self.close(id, Ending::Sent).await?;
+                    return Ok(true);
+                };
+                self.store.postpone_mail(id, claimed_at, next).await?;
+                return Ok(false);
             }
             Message::Logout(notice) => {
                 return self
@@ -120,14 +123,14 @@ impl Mailer {
         }
     }
 
-    /// Marks an email that SES accepted. If that fails, the email is sent again later, so it is tried more
-    /// than once.
-    async fn close_sent(&self, id: &MessageId) -> Result<(), StoreError> {
+    /// Marks an email that SES accepted, or a notice that an application took. If that fails, it is sent again
+    /// later, so it is tried more than once.
+    pub(crate) async fn close_sent(&self, id: &MessageId) -> Result<(), StoreError> {
         for _ in 1..MAX_ATTEMPTS {
             match self.close(id, Ending::Sent).await {
                 Ok(()) => return Ok(()),
                 Err(cause) => {
-                    tracing::warn!(message = %id, %cause, "an email was sent and not marked")
+                    tracing::warn!(message = %id, %cause, "a message was sent and not marked")
                 }
             }
         }

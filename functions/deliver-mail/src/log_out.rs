@@ -23,13 +23,20 @@ const VALID_SECONDS: i64 = 120;
 const MAX_DECISIONS: usize = 100;
 
 impl Mailer {
-    /// Finds the applications to which an account no longer has access, and queues a notice to each.
-    pub(crate) async fn end_access(&self, check: &AccessCheck) -> Result<(), StoreError> {
+    /// Finds the applications to which an account no longer has access, and queues a notice to each. Returns when to
+    /// check again, if the check is about a session that has not ended.
+    pub(crate) async fn end_access(
+        &self,
+        check: &AccessCheck,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let AccessCheck {
-            portal, account, ..
+            portal,
+            account,
+            ending,
+            ..
         } = check;
         let Some(policy) = self.portals.get(portal.as_str())? else {
-            return Ok(());
+            return Ok(None);
         };
         let mut rng = vestibule_http::app::rng();
         for _ in 0..MAX_DECISIONS {
@@ -44,7 +51,11 @@ impl Mailer {
             let context = Context::new(policy, &origin, &mut rng);
             let decision = single_sign_on::end_access(account.as_ref(), &sessions, context);
             let Some(decision) = decision else {
-                return Ok(());
+                let Some(ending) = ending else {
+                    return Ok(None);
+                };
+                let next = single_sign_on::next_check(&sessions, ending, (policy, origin.at));
+                return Ok(next);
             };
             match self.commit(decision, &mut rng).await {
                 // Another application was opened or closed at the same time: read the sessions again.
@@ -52,7 +63,7 @@ impl Mailer {
                 Err(CommitError::Store(cause)) => return Err(cause),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Sends a notice to an application. Returns whether the application took it; otherwise it is repeated later.
@@ -69,7 +80,7 @@ impl Mailer {
         };
         let failure = match sent {
             Ok(true) => {
-                self.close(id, Ending::Sent).await?;
+                self.close_sent(id).await?;
                 return Ok(true);
             }
             Ok(false) => {

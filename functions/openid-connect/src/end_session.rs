@@ -6,15 +6,12 @@ use axum::http::{HeaderName, StatusCode, header};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::policy::{Application, Policy};
 use vestibule_domain::rules::authorization_request::Parameters;
-use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::sign_in;
 use vestibule_domain::state::audit::Origin;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_http::oauth::{self, ClientForm, OAuthFailure, Pairs};
 use vestibule_http::openapi::PortalParams;
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Portal, Problem};
-use vestibule_store::CommitError;
+use vestibule_http::{App, Portal, Problem, sessions};
 
 use crate::{ID_TOKEN, OAuthErrorResponse, with_query};
 
@@ -138,14 +135,9 @@ async fn sign_out(
         .store
         .session_by_id(&policy.portal, &account, session)
         .await?;
-    let Some(session) = found else {
-        return Ok(());
-    };
-    let mut rng = app.rng();
-    let decision = sign_in::sign_out(&session, Context::new(policy, origin, &mut rng));
-    match app.commit(decision, &mut rng).await {
-        Err(CommitError::Store(cause)) => Err(cause.into()),
-        Ok(()) | Err(CommitError::Stale | CommitError::Taken(_)) => Ok(()),
+    match found {
+        Some(session) => sessions::end(app, &session, (policy, origin)).await,
+        None => Ok(()),
     }
 }
 

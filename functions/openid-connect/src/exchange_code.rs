@@ -25,37 +25,22 @@ use vestibule_store::grants::Given;
 
 use crate::{ACCESS_TOKEN, ClaimsResponse, ID_TOKEN, OAuthErrorResponse, scope};
 
-/// A code to exchange, as a form.
-#[derive(Debug, ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the form, which is read leniently as OAuth requires"
-)]
-pub(crate) struct ExchangeCodeRequest {
-    /// `authorization_code`.
-    #[schema(max_length = 40)]
-    grant_type: String,
-    /// The code.
-    #[schema(max_length = 256)]
-    code: String,
-    /// The address to which the code was sent.
-    #[schema(max_length = 500)]
-    redirect_uri: String,
-    /// The verifier of the request's `code_challenge` (RFC 7636).
-    #[schema(max_length = 128)]
-    code_verifier: String,
-    /// The client id, unless the client authenticates with `Authorization: Basic`.
-    #[schema(max_length = 40)]
-    client_id: Option<String>,
-    /// The secret of the client, for `client_secret_post`.
-    #[schema(max_length = 100)]
-    client_secret: Option<String>,
-    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, for `private_key_jwt`.
-    #[schema(max_length = 100)]
-    client_assertion_type: Option<String>,
-    /// The JWT that the client signed.
-    #[schema(max_length = 16384)]
-    client_assertion: Option<String>,
+client_form! {
+    /// A code to exchange, as a form.
+    ExchangeCodeRequest {
+        /// `authorization_code`.
+        #[schema(max_length = 40)]
+        grant_type: String,
+        /// The code.
+        #[schema(max_length = 256)]
+        code: String,
+        /// The address to which the code was sent.
+        #[schema(max_length = 500)]
+        redirect_uri: String,
+        /// The verifier of the request's `code_challenge` (RFC 7636).
+        #[schema(max_length = 128)]
+        code_verifier: String,
+    }
 }
 
 /// Tokens of an application (OpenID Connect Core 1.0, 3.1.3.3).
@@ -94,7 +79,7 @@ pub(crate) async fn exchange_code(
     headers: HeaderMap,
     form: ClientForm,
 ) -> Result<Json<TokenResponse>, OAuthFailure> {
-    let application = authenticate(&app, &policy, &headers, &form, origin.at)?;
+    let application = authenticate(&app, &policy, &headers, &form, origin.at).await?;
     if form.required("grant_type")? != "authorization_code" {
         let description = "grant_type must be authorization_code";
         return Err(OAuthFailure::new("unsupported_grant_type", description));

@@ -12,31 +12,16 @@ use vestibule_http::{App, Portal};
 
 use crate::{ClaimsResponse, OAuthErrorResponse, access, scope};
 
-/// A token, as a form, with the credentials of the client as for `token`.
-#[derive(Debug, ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the form, which is read leniently as OAuth requires"
-)]
-pub(crate) struct TokenRequest {
-    /// The access token.
-    #[schema(max_length = 16384)]
-    token: String,
-    /// `access_token`.
-    #[schema(max_length = 40)]
-    token_type_hint: Option<String>,
-    /// The client id, unless the client authenticates with `Authorization: Basic`.
-    #[schema(max_length = 40)]
-    client_id: Option<String>,
-    /// The secret of the client, for `client_secret_post`.
-    #[schema(max_length = 100)]
-    client_secret: Option<String>,
-    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, for `private_key_jwt`.
-    #[schema(max_length = 100)]
-    client_assertion_type: Option<String>,
-    /// The JWT that the client signed.
-    #[schema(max_length = 16384)]
-    client_assertion: Option<String>,
+client_form! {
+    /// A token, as a form, with the credentials of the client as for `token`.
+    TokenRequest {
+        /// The access token.
+        #[schema(max_length = 16384)]
+        token: String,
+        /// `access_token`.
+        #[schema(max_length = 40)]
+        token_type_hint: Option<String>,
+    }
 }
 
 /// Whether a token is valid, and for what (RFC 7662, 2.2).
@@ -85,7 +70,7 @@ pub(crate) async fn introspect(
     headers: HeaderMap,
     form: ClientForm,
 ) -> Result<Json<IntrospectionResponse>, OAuthFailure> {
-    let application = authenticate(&app, &policy, &headers, &form, app.clock.now())?;
+    let application = authenticate(&app, &policy, &headers, &form, app.clock.now()).await?;
     if application.authentication == ClientAuthentication::None {
         let description = "a client without credentials can't introspect tokens";
         return Err(OAuthFailure::new("invalid_client", description));

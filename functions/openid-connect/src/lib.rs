@@ -3,6 +3,32 @@
 //! The authorization endpoint itself is a page, because browsers do not send the session cookie when another
 //! website leads to the portal (`SameSite=Strict`). The page calls [`authorize`].
 
+/// Declares a form with the credentials of its client (OpenID Connect Core 1.0, 9). The form is read leniently, as OAuth
+/// requires, so the type only describes it. It is a macro because a flattened field becomes `allOf`, which tools for
+/// OpenAPI understand less well.
+macro_rules! client_form {
+    ($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident: $kind:ty,)+ }) => {
+        $(#[$about])*
+        #[derive(Debug, utoipa::ToSchema)]
+        #[allow(dead_code, reason = "describes the form")]
+        pub(crate) struct $name {
+            $($(#[$field_about])* $field: $kind,)+
+            /// The client id, unless the client authenticates with `Authorization: Basic`.
+            #[schema(max_length = 40)]
+            client_id: Option<String>,
+            /// The secret of the client, for `client_secret_post`.
+            #[schema(max_length = 100)]
+            client_secret: Option<String>,
+            /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, for `private_key_jwt`.
+            #[schema(max_length = 100)]
+            client_assertion_type: Option<String>,
+            /// The JWT that the client signed. It is accepted once.
+            #[schema(max_length = 16384)]
+            client_assertion: Option<String>,
+        }
+    };
+}
+
 mod authorize;
 mod discovery;
 mod end_session;

@@ -34,7 +34,7 @@ pub(crate) async fn revoke(
     headers: HeaderMap,
     form: ClientForm,
 ) -> Result<StatusCode, OAuthFailure> {
-    let application = authenticate(&app, &policy, &headers, &form, origin.at)?;
+    let application = authenticate(&app, &policy, &headers, &form, origin.at).await?;
     let token = parse(&app, &policy, form.required("token")?).await?;
     let found = match token {
         Some(token) => app.store.access_token(&policy.portal, &token).await?,

@@ -2,10 +2,9 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::rules::sign_in;
 use vestibule_http::openapi::{NotFoundProblems, SessionParams, SignedInProblems};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Problem, SignedIn};
+use vestibule_http::{App, Problem, SignedIn, sessions};
 
 /// End a session
 ///
@@ -25,19 +24,14 @@ pub(crate) async fn end_session(
     SignedIn(caller): SignedIn,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    let sessions = app
+    let open = app
         .store
         .sessions(&caller.policy.portal, &caller.account.id)
         .await?;
-    let session = sessions
+    let session = open
         .iter()
         .find(|s| s.id == id)
         .ok_or_else(|| Problem::not_found("session"))?;
-    let mut rng = app.rng();
-    app.commit(
-        sign_in::sign_out(session, caller.context(&mut rng)),
-        &mut rng,
-    )
-    .await?;
+    sessions::end(&app, session, (&caller.policy, &caller.origin)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

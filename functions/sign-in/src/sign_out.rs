@@ -2,10 +2,9 @@
 
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
-use vestibule_domain::rules::sign_in;
 use vestibule_http::caller::COOKIE;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
-use vestibule_http::{App, Problem, SignedIn};
+use vestibule_http::{App, Problem, SignedIn, sessions};
 
 /// Sign out
 ///
@@ -24,9 +23,7 @@ pub(crate) async fn sign_out(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), Problem> {
-    let mut rng = app.rng();
-    let decision = sign_in::sign_out(&caller.session, caller.context(&mut rng));
-    app.commit(decision, &mut rng).await?;
+    sessions::end(&app, &caller.session, (&caller.policy, &caller.origin)).await?;
     let cleared = format!("{COOKIE}=; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=0");
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cleared)]))
 }

@@ -205,6 +205,7 @@ fn the_demo_shows_every_journey_and_succeeds() {
         "Help desk: ",
         "Agent: ",
         "Organizations: ",
+        "Single sign-on: ",
         "Bulk: ",
         "Audit: ",
     ] {

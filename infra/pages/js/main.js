@@ -264,9 +264,10 @@ document.addEventListener("click", (event) => {
   const url = new URL(anchor.href);
   if (url.origin !== location.origin || !url.pathname.startsWith(APP.pathname) && url.pathname !== APP.pathname.slice(0, -1)) return;
   event.preventDefault();
-  // Setting up a factor can be on the way to somewhere.
+  // These can be on the way to somewhere.
   const { returnTo } = history.state ?? {};
-  const entry = returnTo && url.pathname.startsWith(page("profile/second-factors/")) ? { returnTo } : {};
+  const onTheWay = ["organizations", "profile/second-factors/"].some((path) => url.pathname.startsWith(page(path)));
+  const entry = returnTo && onTheWay ? { returnTo } : {};
   if (url.href !== location.href) history.pushState(entry, "", url);
   render();
 });

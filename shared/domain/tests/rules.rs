@@ -11,11 +11,14 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use vestibule_domain::outbox::mail::Call;
+use vestibule_domain::outbox::mail::{Call, EndingSession};
 use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{Policy, Role};
 use vestibule_domain::rules::accept_invitation::Standing;
 use vestibule_domain::rules::activate::FreshCode;
+use vestibule_domain::rules::authorization_request::{
+    AAL1, AAL2, AuthorizationRequest, ErrorCode, Parameters, return_address,
+};
 use vestibule_domain::rules::campaign::{self};
 use vestibule_domain::rules::consequences::ScheduledDecision;
 use vestibule_domain::rules::context::Context;
@@ -23,6 +26,9 @@ use vestibule_domain::rules::invite::{Refusal, usable as check_usable};
 use vestibule_domain::rules::next_step::{NextStep, step_after_sign_in};
 use vestibule_domain::rules::password::{self, MAX_LENGTH};
 use vestibule_domain::rules::schedule::{self, ScheduledAction};
+use vestibule_domain::rules::single_sign_on::{
+    self, FirstStep, NotRedeemed, Redeemed, Redemption, User,
+};
 use vestibule_domain::state::account::{
     Account, Password, PasswordHash, PendingEmail, ResetLink, Status,
 };
@@ -34,7 +40,9 @@ use vestibule_domain::state::membership::{
 };
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::record::{Mac, PlanRecord, RecordData, RecordKey, Verification, find};
+use vestibule_domain::state::second_factor::Proof;
 use vestibule_domain::state::session::{Session, Token, TokenKind};
+use vestibule_domain::state::single_sign_on::{AuthorizationCode, Scope};
 use vestibule_domain::values::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganizationId, PortalId,
 };
@@ -1574,4 +1582,332 @@ fn ba_01_the_due_day_of_an_account_is_that_after_the_change() {
         consequences("producer", vec![update(&before, deleted)]).0,
         [None]
     );
+}
+
+// Single sign-on (SO-01 to SO-05)
+
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const CALLBACK: &str = "https://enrollment.harborlight.example/callback";
+
+type Pairs = Vec<(String, String)>;
+
+/// Returns a valid request with some parameters replaced; those with an empty value are left out.
+fn request(changed: &[(&str, &str)]) -> Pairs {
+    let mut pairs: BTreeMap<&str, &str> = BTreeMap::from([
+        ("response_type", "code"),
+        ("client_id", "enrollment-desk"),
+        ("redirect_uri", CALLBACK),
+        ("scope", "openid"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ]);
+    pairs.extend(changed.iter().copied());
+    let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    given
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn parsed(policy: &Policy, changed: &[(&str, &str)]) -> AuthorizationRequest {
+    let pairs = request(changed);
+    AuthorizationRequest::parse(Parameters::new(&pairs), &policy.applications[0]).unwrap()
+}
+
+/// A user with the service of the enrollment desk, and an open session.
+fn desk_user(policy: &Policy) -> (Account, Session) {
+    let mut membership = membership(PendingStep::Open, Some("employer"));
+    membership.services = ["billing", "enrollment"].map(str::to_owned).into();
+    membership.group_codes = ["BH01".to_owned()].into();
+    let session = Session {
+        organization: membership.organization.clone(),
+        proofs: BTreeMap::from([(Proof::Password, at(NOW))]),
+        ..session(policy)
+    };
+    (account("group", vec![membership]), session)
+}
+
+/// Opens the enrollment desk. Returns the code that is stored, and the session with the application.
+fn opened(policy: &Policy, account: &Account, session: &Session) -> (AuthorizationCode, Session) {
+    let application = &policy.applications[0];
+    let pairs = request(&[]);
+    let (_, address) = return_address(Parameters::new(&pairs), policy).unwrap();
+    let (origin, mut rng) = (origin("group", at(NOW)), rng());
+    let context = Context::new(policy, &origin, &mut rng);
+    let user = User { account, session };
+    let opened = single_sign_on::open(
+        &parsed(policy, &[("scope", "openid profile email")]),
+        &address,
+        application,
+        user,
+        None,
+        context,
+    );
+    let (_, decision) = opened.unwrap();
+    let mut session = session.clone();
+    let mut issued = None;
+    for change in decision.changes {
+        match change {
+            Change::IssueCode(code) => issued = Some(code),
+            Change::OpenApplication {
+                application,
+                opened,
+                ..
+            } => drop(session.applications.insert(application, opened)),
+            _ => {}
+        }
+    }
+    (issued.unwrap(), session)
+}
+
+fn origin(portal: &str, at: Timestamp) -> Origin {
+    Origin {
+        portal: PortalId::parse(portal).unwrap(),
+        at,
+        source: None,
+    }
+}
+
+/// Exchanges a code at a time; returns the reason if it gives nothing.
+fn redeemed(
+    (policy, now): (&Policy, Timestamp),
+    code: &AuthorizationCode,
+    (redirect_uri, verifier): (&str, &str),
+    user: Option<User<'_>>,
+) -> Result<Redeemed, &'static str> {
+    let redemption = Redemption {
+        application: &policy.applications[0],
+        redirect_uri,
+        verifier,
+    };
+    let (origin, mut rng) = (origin("group", now), rng());
+    let context = Context::new(policy, &origin, &mut rng);
+    single_sign_on::redeem(code, redemption, user, context).map_err(|cause| match cause {
+        NotRedeemed::Invalid(reason) => reason,
+        NotRedeemed::Reused(_) => "reused",
+    })
+}
+
+proptest! {
+    #![proptest_config(fixed())]
+
+    #[test]
+    fn so_05_no_address_but_the_registered_one_is_a_redirect_address(
+        place in 0..CALLBACK.len(), inserted in "[ -~]{0,3}", removed in 0usize..3,
+    ) {
+        let policy = policy("group");
+        let end = (place + removed).min(CALLBACK.len());
+        let address = format!("{}{inserted}{}", &CALLBACK[..place], &CALLBACK[end..]);
+        let pairs = request(&[("redirect_uri", &address)]);
+        let found = return_address(Parameters::new(&pairs), &policy);
+        prop_assert_eq!(found.is_ok(), address == CALLBACK, "{}", address);
+    }
+
+    #[test]
+    fn so_05_a_code_is_exchanged_only_with_its_verifier(
+        place in 0..VERIFIER.len(), other in "[A-Za-z0-9._~-]", length in 0usize..140,
+    ) {
+        let policy = policy("group");
+        let (account, session) = desk_user(&policy);
+        let (code, session) = opened(&policy, &account, &session);
+        let user = Some(User { account: &account, session: &session });
+        let swapped = format!("{}{other}{}", &VERIFIER[..place], &VERIFIER[place + 1..]);
+        for verifier in [swapped, VERIFIER.repeat(4)[..length].to_owned()] {
+            let redeemed = redeemed((&policy, at(NOW)), &code, (CALLBACK, &verifier), user);
+            prop_assert_eq!(redeemed.is_ok(), verifier == VERIFIER, "{}", verifier);
+        }
+    }
+
+    #[test]
+    fn so_01_unknown_scopes_prompts_and_parameters_are_ignored_and_texts_are_bounded(
+        scopes in proptest::collection::vec("[a-z_:/]{1,12}", 0..6), name in "[a-z_]{1,10}x", length in 2040usize..2056,
+    ) {
+        let policy = policy("group");
+        let with_openid = format!("{} openid", scopes.join(" "));
+        let known: BTreeSet<_> = scopes.iter().filter_map(|s| Scope::parse(s)).chain([Scope::OpenId]).collect();
+        prop_assert_eq!(parsed(&policy, &[("scope", &with_openid), (&name, "1")]).scopes, known);
+        let text = "n".repeat(length);
+        let pairs = request(&[("nonce", &text)]);
+        let read = AuthorizationRequest::parse(Parameters::new(&pairs), &policy.applications[0]);
+        prop_assert_eq!(read.is_ok(), length <= 2048);
+    }
+
+    #[test]
+    fn so_04_a_sign_in_is_recent_enough_exactly_until_max_age(max_age in 0u32..10_000, passed in 0i64..20_000) {
+        let policy = edited("group", "idle_minutes = 30", "");
+        let (account, session) = desk_user(&policy);
+        let user = Some(User { account: &account, session: &session });
+        let now = at(NOW) + SignedDuration::from_secs(passed);
+        let request = parsed(&policy, &[("max_age", &max_age.to_string())]);
+        let step = single_sign_on::first_step(&request, user, None, (&policy, now)).unwrap();
+        prop_assert_eq!(step.is_none(), passed <= i64::from(max_age), "{:?}", step);
+    }
+}
+
+#[test]
+fn so_04_prompt_and_the_time_of_the_request_decide_who_signs_in_again() {
+    let policy = policy("group");
+    let (account, session) = desk_user(&policy);
+    let user = Some(User {
+        account: &account,
+        session: &session,
+    });
+    let (before, after) = (at(NOW) - SECOND, at(NOW) + SECOND);
+    let now = at(NOW) + minutes(5);
+    let sign_in = Ok(Some(FirstStep::SignIn));
+    for (prompt, user, began_at, expected) in [
+        ("", user, None, Ok(None)),
+        ("", None, None, sign_in.clone()),
+        ("consent", user, None, Ok(None)),
+        ("login", user, None, sign_in.clone()),
+        ("select_account", user, None, sign_in.clone()),
+        ("login consent", user, None, sign_in.clone()),
+        // Only a sign-in after the request began is the one that it demands.
+        ("login", user, Some(before), Ok(None)),
+        ("login", user, Some(at(NOW)), Ok(None)),
+        ("login", user, Some(after), sign_in),
+        ("none", user, None, Ok(None)),
+        ("none", None, None, Err(ErrorCode::LoginRequired)),
+    ] {
+        let request = parsed(&policy, &[("prompt", prompt)]);
+        let step = single_sign_on::first_step(&request, user, began_at, (&policy, now));
+        let step = step.map_err(|error| error.code);
+        assert_eq!(step, expected, "{prompt} {began_at:?}");
+    }
+}
+
+#[test]
+fn so_02_claims_are_those_of_the_membership_and_the_scopes() {
+    let policy = policy("group");
+    let (account, session) = desk_user(&policy);
+    let (code, session) = opened(&policy, &account, &session);
+    let user = User {
+        account: &account,
+        session: &session,
+    };
+    let mut grant = code.grant.clone();
+    let claims = single_sign_on::claims(&grant, user, (&policy, at(NOW))).unwrap();
+    assert_eq!(claims.roles, ["principal"]);
+    assert_eq!(
+        Vec::from_iter(&claims.entitlements),
+        ["billing", "enrollment"]
+    );
+    assert_eq!(Vec::from_iter(&claims.groups), ["BH01"]);
+    assert_eq!(claims.name.as_deref(), Some("Dana Whitfield"));
+    assert_eq!(claims.email.as_deref(), Some("dana@whitfield.example"));
+    for (scopes, has_name, has_email) in [
+        (&[Scope::OpenId][..], false, false),
+        (&[Scope::OpenId, Scope::Profile], true, false),
+        (&[Scope::OpenId, Scope::Email], false, true),
+    ] {
+        grant.scopes = scopes.iter().copied().collect();
+        let claims = single_sign_on::claims(&grant, user, (&policy, at(NOW))).unwrap();
+        let profile = [
+            &claims.name,
+            &claims.given_name,
+            &claims.family_name,
+            &claims.preferred_username,
+        ];
+        assert!(profile.iter().all(|claim| claim.is_some() == has_name));
+        assert_eq!(claims.email.is_some(), has_email);
+    }
+    // What the methods of a session are called, and the level they reach (RFC 8176, NIST SP 800-63B-4).
+    for (proofs, amr, second) in [
+        (&[Proof::Password][..], &["pwd"][..], false),
+        (&[Proof::Password, Proof::TrustedDevice], &["pwd"], false),
+        (
+            &[Proof::Password, Proof::AuthenticatorApp],
+            &["mfa", "otp", "pwd"],
+            true,
+        ),
+        (&[Proof::Passkey], &["mfa", "pop", "user"], true),
+    ] {
+        let session = Session {
+            proofs: proofs.iter().map(|proof| (*proof, at(NOW))).collect(),
+            ..session.clone()
+        };
+        let user = User {
+            account: &account,
+            session: &session,
+        };
+        let claims = single_sign_on::claims(&grant, user, (&policy, at(NOW))).unwrap();
+        assert_eq!(Vec::from_iter(claims.amr), amr);
+        assert_eq!(claims.acr, if second { AAL2 } else { AAL1 });
+    }
+}
+
+/// A name, and a change of what gives access.
+type Ending = (&'static str, fn(&mut Account, &mut Session));
+
+#[test]
+fn so_03_access_ends_with_the_session_the_account_the_service_and_the_notice() {
+    let policy = policy("group");
+    let (account, session) = desk_user(&policy);
+    let (code, session) = opened(&policy, &account, &session);
+    let endings: [Ending; 9] = [
+        ("disabled", |account, _| account.status = Status::Disabled),
+        ("deleted", |account, _| account.delete()),
+        ("sessions ended", |account, _| account.end_sessions()),
+        ("service", |account, _| {
+            account.memberships[0].services = ["billing".to_owned()].into();
+        }),
+        ("end date", |account, _| {
+            account.memberships[0].end_date = Some("2026-11-22".parse().unwrap());
+        }),
+        ("membership", |account, _| account.memberships.clear()),
+        ("lifetime", |_, session| session.expires_at = at(NOW)),
+        ("idle", |_, session| session.last_seen_at -= minutes(31)),
+        ("notified", |_, session| session.applications.clear()),
+    ];
+    for (why, end) in endings {
+        let (mut account, mut session) = (account.clone(), session.clone());
+        end(&mut account, &mut session);
+        let user = User {
+            account: &account,
+            session: &session,
+        };
+        let claims = single_sign_on::claims(&code.grant, user, (&policy, at(NOW)));
+        assert_eq!(claims, None, "{why}");
+        let redeemed = redeemed((&policy, at(NOW)), &code, (CALLBACK, VERIFIER), Some(user));
+        assert_eq!(
+            redeemed.err(),
+            Some("the user's session or access has ended"),
+            "{why}"
+        );
+        let (origin, mut rng) = (origin("group", at(NOW)), rng());
+        let context = Context::new(&policy, &origin, &mut rng);
+        let sessions = std::slice::from_ref(&session);
+        let decision = single_sign_on::end_access(Some(&account), sessions, context);
+        let notices = decision.map_or(0, |decision| decision.messages.len());
+        assert_eq!(notices, usize::from(why != "notified"), "{why}");
+    }
+}
+
+#[test]
+fn so_03_the_end_of_a_session_that_nobody_uses_is_known_when_an_application_opens() {
+    let policy = policy("group");
+    let (account, unused) = desk_user(&policy);
+    let (_, session) = opened(&policy, &account, &unused);
+    let end = at(NOW) + minutes(30) + SECOND;
+    assert_eq!(session.ends_at(&policy), end);
+    assert!(session.is_open(&account, &policy, end - SECOND));
+    assert!(!session.is_open(&account, &policy, end));
+    let ending = EndingSession {
+        session: session.id.clone(),
+        check_at: end,
+    };
+    let next = |session: &Session, now| {
+        let sessions = std::slice::from_ref(session);
+        single_sign_on::next_check(sessions, &ending, (&policy, now))
+    };
+    assert_eq!(next(&session, end), None);
+    let mut used = session.clone();
+    used.last_seen_at += minutes(10);
+    assert_eq!(next(&used, end), Some(end + minutes(10)));
+    // Never after its lifetime, and not for a session that is gone.
+    used.last_seen_at = used.expires_at - SECOND;
+    assert_eq!(next(&used, end), Some(used.expires_at));
+    assert_eq!(next(&used, used.expires_at), None);
+    used.id = "another".into();
+    assert_eq!(next(&used, end), None);
 }

@@ -28,6 +28,7 @@ pub mod router;
 pub mod schedule;
 pub mod second_factor;
 pub mod secret_check;
+pub mod sessions;
 pub mod settings;
 pub mod transact;
 mod usernames;

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use jiff::{SignedDuration, Timestamp};
+use rand::RngExt;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,6 +17,7 @@ use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::Purpose;
 use vestibule_secrets::jwt::{Unverified, VerifyingKey};
 use vestibule_secrets::signing::SigningError;
+use vestibule_store::StoreError;
 
 use crate::{App, Problem};
 
@@ -182,7 +184,7 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 ///
 /// # Errors
 /// `invalid_client`, or `invalid_request` if it uses several ways.
-pub fn authenticate<'p>(
+pub async fn authenticate<'p>(
     app: &App,
     policy: &'p Policy,
     headers: &HeaderMap,
@@ -214,8 +216,12 @@ pub fn authenticate<'p>(
         }),
         (None, Some(assertion)) => {
             let is_jwt = form.get("client_assertion_type") == Some(JWT_BEARER);
-            let claims = is_jwt.then(|| Unverified::parse(assertion)).flatten();
-            claims.and_then(|token| asserted(token, policy, find, now))
+            let token = is_jwt.then(|| Unverified::parse(assertion)).flatten();
+            let asserted = token.and_then(|token| asserted(token, policy, find, now));
+            match asserted {
+                Some(asserted) => first_use(app, policy, asserted, now).await?,
+                None => None,
+            }
         }
         (None, None) => named.and_then(find).filter(|application| match posted {
             Some(secret) => is_secret(app, policy, application, &Sensitive::new(secret)),
@@ -241,13 +247,43 @@ fn basic(value: &HeaderValue) -> Option<(String, Sensitive)> {
     Some((decode(id)?, Sensitive::new(decode(secret)?)))
 }
 
+/// A valid assertion.
+struct Assertion<'p> {
+    application: &'p Application,
+    jti: String,
+    expires_at: Timestamp,
+}
+
+/// Returns the application of an assertion that is used for the first time.
+async fn first_use<'p>(
+    app: &App,
+    policy: &Policy,
+    assertion: Assertion<'p>,
+    now: Timestamp,
+) -> Result<Option<&'p Application>, StoreError> {
+    let Assertion {
+        application,
+        jti,
+        expires_at,
+    } = assertion;
+    // Until it would no longer be accepted.
+    let times = (now, expires_at + CLOCK_SKEW);
+    let subject = (&policy.portal, application.id.as_str());
+    let attempt = app.rng().random();
+    let is_first = app
+        .store
+        .use_assertion(subject, &jti, times, attempt)
+        .await?;
+    Ok(is_first.then_some(application))
+}
+
 /// Returns the application that signed an assertion with one of its keys (RFC 7523, 3).
 fn asserted<'p>(
     token: Unverified<'_>,
     policy: &'p Policy,
     find: impl Fn(&str) -> Option<&'p Application>,
     now: Timestamp,
-) -> Option<&'p Application> {
+) -> Option<Assertion<'p>> {
     let id = token.unverified_text("sub")?.to_owned();
     let application = find(&id)?;
     let kid = token.header.kid.clone()?;
@@ -274,8 +310,13 @@ fn asserted<'p>(
     let is_current = expires > now - CLOCK_SKEW
         && expires <= now + ASSERTION_VALID + CLOCK_SKEW
         && at("nbf").is_none_or(|from| from <= now + CLOCK_SKEW);
-    let is_own = claims["iss"] == id.as_str() && claims["jti"].is_string();
-    (is_for_us && is_current && is_own).then_some(application)
+    let jti = claims["jti"].as_str().filter(|jti| !jti.is_empty())?;
+    let is_own = claims["iss"] == id.as_str();
+    (is_for_us && is_current && is_own).then(|| Assertion {
+        application,
+        jti: jti.to_owned(),
+        expires_at: expires,
+    })
 }
 
 fn context(policy: &Policy, application: &Application) -> String {

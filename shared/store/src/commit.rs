@@ -3,8 +3,10 @@
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::builders::{DeleteBuilder, PutBuilder, UpdateBuilder};
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::builders::{
+    ConditionCheckBuilder, DeleteBuilder, PutBuilder, UpdateBuilder,
+};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rand::CryptoRng;
@@ -294,6 +296,12 @@ impl Writes<'_> {
             .set_key(Some(key.into_item()))
     }
 
+    pub fn check_of(&self, key: Key) -> ConditionCheckBuilder {
+        ConditionCheck::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(key.into_item()))
+    }
+
     /// Adds an item that must not exist.
     pub fn put_new(&mut self, row: Item, meaning: OnConflict) -> Result<(), StoreError> {
         let put = self
@@ -335,6 +343,14 @@ impl Writes<'_> {
     pub fn push_delete(&mut self, delete: DeleteBuilder) -> Result<(), StoreError> {
         let delete = delete.build().map_err(StoreError::unavailable)?;
         self.push(TransactWriteItem::builder().delete(delete).build(), None);
+        Ok(())
+    }
+
+    /// Adds a condition on an item that the transaction does not write.
+    pub fn push_check(&mut self, check: ConditionCheckBuilder) -> Result<(), StoreError> {
+        let check = check.build().map_err(StoreError::unavailable)?;
+        let item = TransactWriteItem::builder().condition_check(check).build();
+        self.push(item, None);
         Ok(())
     }
 

@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_dynamodb::types::builders::{DeleteBuilder, PutBuilder, UpdateBuilder};
+use aws_sdk_dynamodb::types::builders::{
+    ConditionCheckBuilder, DeleteBuilder, PutBuilder, UpdateBuilder,
+};
 
 /// Returns a string attribute.
 pub(crate) fn s(text: impl ToString) -> AttributeValue {
@@ -45,6 +47,7 @@ macro_rules! expression {
 }
 
 expression!(
+    ConditionCheckBuilder,
     DeleteBuilder,
     PutBuilder,
     PutItemFluentBuilder,

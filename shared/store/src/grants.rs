@@ -2,13 +2,16 @@
 //! its session and account.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::SignedDuration;
+use data_encoding::BASE64URL_NOPAD;
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::session::{Session, Token, TokenKind};
 use vestibule_domain::state::single_sign_on::{AccessToken, AuthorizationCode, OpenedApplication};
 use vestibule_domain::values::ids::{AccountId, PortalId};
 
 use crate::commit::Writes;
+use crate::error::took_effect;
 use crate::expression::{Expression, n, s};
 use crate::key::Key;
 use crate::tables::EXPIRES;
@@ -20,6 +23,11 @@ fn code_key(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
 
 fn token_key(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
     Key::new(accounts::key(portal, account).pk, format!("AT#{digest}"))
+}
+
+fn assertion_key(portal: &PortalId, application: &str, digest: &[u8]) -> Key {
+    let digest = BASE64URL_NOPAD.encode(digest);
+    Key::new(format!("J#{portal}#{application}#{digest}"), "J")
 }
 
 /// How long a code is kept after it expires, to recognize a second use.
@@ -56,6 +64,39 @@ impl Store {
         token: &Token,
     ) -> Result<Option<Given<AccessToken>>, StoreError> {
         self.given(portal, token, token_key).await
+    }
+
+    /// Records that an application used an assertion, which is then of no more use until it expires (RFC 7523, 3).
+    /// Returns whether this was the first use. `attempt` is random, so that a call that the SDK repeats finds its own
+    /// record.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the assertion must then not be accepted.
+    pub async fn use_assertion(
+        &self,
+        (portal, application): (&PortalId, &str),
+        jti: &str,
+        (now, expires_at): (Timestamp, Timestamp),
+        attempt: [u8; 16],
+    ) -> Result<bool, StoreError> {
+        let digest = Sha256::digest(jti);
+        let key = assertion_key(portal, application, &digest);
+        let attempt = BASE64URL_NOPAD.encode(&attempt);
+        let used = self
+            .update(key)
+            .condition_expression(
+                "attribute_not_exists(used_by) OR used_by = :attempt OR #expires < :now",
+            )
+            .update_expression("SET used_by = :attempt, #expires = :expires")
+            .names([("#expires", EXPIRES)])
+            .values([
+                (":attempt", s(attempt)),
+                (":now", n(now.as_second())),
+                (":expires", n(expires_at.as_second())),
+            ])
+            .send()
+            .await;
+        took_effect(used)
     }
 
     /// The account is parsed only if there is a code or token, so that a forged one costs the same work whether or
@@ -108,7 +149,9 @@ impl Writes<'_> {
         self.put_new(row, None)
     }
 
-    /// Marks a code as used and stores what it was exchanged for. Of many exchanges at the same time, one wins.
+    /// Marks a code as used and stores what it was exchanged for. Of many exchanges at the same time, one wins. None
+    /// wins if the application was closed in the session since it was read, because it was notified then and would
+    /// not be again.
     pub(crate) fn redeem_code(
         &mut self,
         code: &AuthorizationCode,
@@ -121,6 +164,11 @@ impl Writes<'_> {
             .update_expression("SET redeemed_for = :token")
             .values([(":token", s(&token.id))]);
         self.push_update(update, None)?;
+        let check = self
+            .check_of(sessions::key(&grant.portal, &grant.account, &grant.session))
+            .condition_expression("attribute_exists(applications.#application)")
+            .names([("#application", grant.application.as_str())]);
+        self.push_check(check)?;
         let mut row = item::write(token_key(&grant.portal, &grant.account, &token.id), token)?;
         row.insert(EXPIRES.into(), n(token.expires_at.as_second()));
         self.put_new(row, None)

@@ -2,9 +2,9 @@
 //!
 //! Writes go through [`Store::commit`], which takes a [`vestibule_domain::Decision`] with what follows from it,
 //! and therefore always includes an audit event. The file of an entity contains its keys, its items, its
-//! reads and its writes; `commit.rs` combines the writes of a decision into one transaction. Reads take one round trip per request. Three kinds of items are written without
-//! a decision: attempt counters ([`attempts`]), the state of the outbox ([`outbox`], [`batches`]), and plan
-//! records ([`records`]).
+//! reads and its writes; `commit.rs` combines the writes of a decision into one transaction. Reads take one round trip per request. Four kinds of items are written without
+//! a decision: attempt counters ([`attempts`]), used assertions ([`grants`]), the state of the outbox ([`outbox`],
+//! [`batches`]), and plan records ([`records`]).
 //!
 //! # Access patterns
 //!
@@ -15,6 +15,7 @@
 //! | link of a password reset or a new email address | main | `T#digest`/`T`, then `A#portal#id`/`A` | 2 GetItem | 2; 1 for a forged one |
 //! | every request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
 //! | application: code or access token with session and account | main | `A#portal#id`/`AC#digest` or `AT#digest`, `S#digest` and `/A` | BatchGetItem | 3 |
+//! | application: assertion with which it authenticates | main | `J#portal#application#digest`/`J` | conditional UpdateItem | 1 |
 //! | repetition of a request with an idempotency key | main | `A#portal#id`/`K#digest` | GetItem | 1 per 4 KB |
 //! | registration: persons of a record | main | `R#plan#kind#number` | Query | 1 per 4 KB |
 //! | feed: stored state of 100 rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 per 4 KB and row |
@@ -52,7 +53,7 @@
 //! # Expiration
 //!
 //! DynamoDB's TTL deletes items some time after the time in their attribute `expires` (seconds since the
-//! epoch): sessions after they end, emailed tokens and access tokens of applications after they expire, codes of applications a day later, attempt counters after their window (those of plan records never), traces
+//! epoch): sessions a day after they end, emailed tokens and access tokens of applications after they expire, codes of applications a day later, assertions of applications when they expire, attempt counters after their window (those of plan records never), traces
 //! of sent messages after 30 days, kept responses after a day, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
 //! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
 use strum::IntoStaticStr;
-use vestibule_domain::outbox::mail::Message;
+use vestibule_domain::outbox::mail::{AccessCheck, EndingSession, Message};
 use vestibule_domain::state::audit::{Actor, AuditEvent};
 use vestibule_domain::values::ids::{MessageId, PortalId};
 use vestibule_domain::values::source::customer_of;
@@ -308,6 +308,15 @@ impl Writes<'_> {
             ("payload", sealed),
         ] {
             row.insert(name.to_owned(), s(value));
+        }
+        if let Message::AccessCheck(AccessCheck {
+            ending: Some(EndingSession { check_at, .. }),
+            ..
+        }) = message
+        {
+            // With attempts, even none, the due time counts.
+            row.insert("tries".to_owned(), n(0));
+            row.insert("due_at".to_owned(), s(due(*check_at)));
         }
         row.extend(sender.map(|sender| ("sender".to_owned(), s(sender))));
         self.put_new(row, None)

@@ -1,7 +1,7 @@
 //! Sessions, in the partition of their account.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::session::{Session, Token};
@@ -34,10 +34,13 @@ pub(crate) fn value(part: &impl Serialize) -> Result<AttributeValue, StoreError>
     serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(part).map_err(StoreError::unavailable)
 }
 
+/// How long a session is kept after it ends, so that its applications can still be notified.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
 /// Builds the item of a session; DynamoDB deletes it some time after the session ends.
 fn row(session: &Session) -> Result<Item, StoreError> {
     let mut row = item::write(key_of(session), session)?;
-    row.insert(EXPIRES.into(), n(session.expires_at.as_second()));
+    row.insert(EXPIRES.into(), n((session.expires_at + KEPT).as_second()));
     Ok(row)
 }
 
@@ -86,8 +89,8 @@ impl Store {
         account: &AccountId,
         id: &str,
     ) -> Result<Option<Session>, StoreError> {
-        let found = self.get(key(portal, account, id)).await?;
-        found.map(item::read).transpose()
+        let found = self.batch(vec![key(portal, account, id)]).await?;
+        found.into_iter().next().map(item::read).transpose()
     }
 
     /// Loads the sessions of an account, including expired ones.
@@ -145,7 +148,12 @@ impl Writes<'_> {
         self.push_put(put, None)
     }
 
+    /// Deletes a session that still exists, unless an application was opened or closed in it since it was read.
     pub(crate) fn end_session(&mut self, session: &Session) -> Result<(), StoreError> {
-        self.delete(key_of(session))
+        let delete = self
+            .delete_of(key_of(session))
+            .condition_expression("attribute_exists(pk) AND applications = :applications")
+            .values([(":applications", value(&session.applications)?)]);
+        self.push_delete(delete)
     }
 }

@@ -99,7 +99,7 @@ async fn signs_in(world: &World, portal: &str, username: &str) -> Person {
     world.sign_in(portal, username).await
 }
 
-const GROUP: &str =
+pub(crate) const GROUP: &str =
     "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02";
 const MEMBER: &str = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country
 100200301,0,Maria,Alvarez,Alvarez,1979-04-12,418 Heronmere Lane,Springfield,IL,62704,US";
@@ -875,7 +875,7 @@ async fn an_email_is_sent_once_whatever_fails() {
 }
 
 /// The event that the table's stream would bring for what waits in a channel.
-async fn event_of(world: &World, channel: &str) -> StreamEvent {
+pub(crate) async fn event_of(world: &World, channel: &str) -> StreamEvent {
     let records = waiting(world, channel)
         .await
         .into_iter()

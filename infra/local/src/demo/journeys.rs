@@ -11,8 +11,8 @@ use super::steps::{Call, Demo};
 use crate::client::Client;
 use crate::first_staff::{self, FirstStaff};
 use crate::personas::{
-    self, CHANDRA, DANA, DANA_AS_PRODUCER, DIEGO, HANNAH, HELEN, INITIAL_PASSWORD, IRIS, JOAN,
-    LENA, LUIS, MARIA, NOA, OMAR, PASSWORD, PAT, RUTH, WEISS,
+    self, CHANDRA, DANA, DANA_AS_PRODUCER, DIEGO, GRACE, HANNAH, HELEN, INITIAL_PASSWORD, IRIS,
+    JOAN, LENA, LUIS, MARIA, NOA, OMAR, PASSWORD, PAT, RUTH, WEISS,
 };
 use crate::sample_records;
 use crate::{StartError, audit as trail};
@@ -627,6 +627,97 @@ pub(super) async fn second_factor<W: Write>(demo: &mut Demo<'_, W>) -> StepResul
     demo.call(get(&ines, PRODUCER, "/me"), 401).await?;
     demo.sets_up_app(&owner, PRODUCER).await?;
     Ok(())
+}
+
+pub(super) async fn single_sign_on<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {
+    const MEMBER: &str = "member";
+    const CALLBACK: &str = "https://claims.harborlight.example/callback";
+    // The example of RFC 7636, appendix B. A client library makes new ones for each sign-in.
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let visitor = demo.on(MEMBER);
+
+    demo.step("Grace registers, and enters the PIN of her letter")?;
+    let grace = GRACE.registration();
+    demo.call(post(&visitor, MEMBER, "/registrations", grace), 201)
+        .await?;
+    let pin = json!({ "pin": demo.pin()? });
+    let grace = demo
+        .sign_in(MEMBER, "grace.kim", PASSWORD, "enter_pin")
+        .await?;
+    demo.call(post(&grace, MEMBER, "/pin/activation", pin), 200)
+        .await?;
+
+    demo.step("The claims desk, an application of the plan, finds all it needs to know of the portal at one address")?;
+    let path = "/.well-known/openid-configuration";
+    demo.call(get(&visitor, MEMBER, path), 200).await?;
+
+    demo.step("It leads Grace's browser to the portal. She is signed in there, so she comes back with a code without being asked")?;
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("response_type", "code"),
+            ("client_id", "claims-desk"),
+            ("redirect_uri", CALLBACK),
+            ("scope", "openid profile"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ])
+        .finish();
+    let request = json!({ "query": query });
+    let opened = demo
+        .call(post(&grace, MEMBER, "/authorizations", request), 200)
+        .await?;
+    let (_, answer) = opened
+        .text_at("/redirect_to")
+        .split_once('?')
+        .unwrap_or_default();
+    let mut answer = form_urlencoded::parse(answer.as_bytes());
+    let code = answer.find(|(name, _)| name == "code");
+    let code = code.map(|(_, code)| code.into_owned()).unwrap_or_default();
+
+    demo.step(
+        "It exchanges the code for tokens, with its secret and the verifier that only it has",
+    )?;
+    let exchange = [
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    let tokens = demo
+        .form((MEMBER, "claims-desk", "/token"), &exchange, 200)
+        .await?;
+
+    demo.step("With the access token it learns who Grace is and which services she has")?;
+    let token = tokens.text_at("/access_token").to_owned();
+    let with_token = visitor.with_token(&token);
+    let user = demo
+        .call(get(&with_token, MEMBER, "/userinfo"), 200)
+        .await?;
+    demo.expect(&user, "/preferred_username", "grace.kim")?;
+    demo.contains(&user, "claims")?;
+
+    demo.step("The token is no session of the portal, and the code gives nothing twice: its second use revokes the token")?;
+    demo.call(get(&with_token, MEMBER, "/me"), 401).await?;
+    let reused = demo
+        .form((MEMBER, "claims-desk", "/token"), &exchange, 400)
+        .await?;
+    demo.expect(&reused, "/error", "invalid_grant")?;
+    demo.call(get(&with_token, MEMBER, "/userinfo"), 401)
+        .await?;
+
+    demo.step("Grace signs out on the portal. The claims desk gets no new code without her, and a signed notice is on its way to it")?;
+    let sign_out = Call {
+        method: Method::DELETE,
+        body: None,
+        ..get(&grace, MEMBER, "/sessions/current")
+    };
+    demo.call(sign_out, 204).await?;
+    let silent = json!({ "query": format!("{query}&prompt=none") });
+    let refused = demo
+        .call(post(&grace, MEMBER, "/authorizations", silent), 200)
+        .await?;
+    demo.contains(&refused, "error=login_required")
 }
 
 pub(super) async fn bulk<W: Write>(demo: &mut Demo<'_, W>) -> StepResult {

@@ -34,6 +34,8 @@ pub enum Journey {
     Organizations,
     /// A user sets up an authenticator app, signs in with it and loses it; an administrator starts a reset.
     SecondFactor,
+    /// A user signs in to an application of the plan through the portal, and signing out ends both.
+    SingleSignOn,
     /// A CSV file invites several people; the list of users is downloaded.
     Bulk,
     /// The audit trail and the proof that no entry was altered.
@@ -56,6 +58,9 @@ impl Journey {
             Self::Organizations => "Organizations: one account for several organizations",
             Self::SecondFactor => {
                 "Second factor: an authenticator app is set up, used, lost and reset"
+            }
+            Self::SingleSignOn => {
+                "Single sign-on: an application trusts the portal's sign-in, until it ends"
             }
             Self::Bulk => "Bulk: invite people from a file and download the list of users",
             Self::Audit => "Audit: who viewed what, and the proof that nothing was altered",
@@ -94,6 +99,7 @@ pub async fn run(
             Journey::Agent => journeys::agent(&mut demo).await?,
             Journey::Organizations => journeys::organizations(&mut demo).await?,
             Journey::SecondFactor => journeys::second_factor(&mut demo).await?,
+            Journey::SingleSignOn => journeys::single_sign_on(&mut demo).await?,
             Journey::Bulk => journeys::bulk(&mut demo).await?,
             Journey::Audit => journeys::audit(&mut demo).await?,
         }

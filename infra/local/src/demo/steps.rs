@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use vestibule_http::oauth::client_secret;
 use vestibule_secrets::totp;
 
 use crate::client::{self, ApiResponse, Client};
@@ -28,7 +29,7 @@ const ONE_LINE: usize = 92;
 const FOOTER: &str = "----------";
 
 /// Fields that are masked in requests and responses.
-const SECRET: [&str; 11] = [
+const SECRET: [&str; 15] = [
     "password",
     "initial_password",
     "current_password",
@@ -40,6 +41,10 @@ const SECRET: [&str; 11] = [
     "uri",
     "qr_code",
     "enrollment",
+    "access_token",
+    "id_token",
+    "code_verifier",
+    "redirect_to",
 ];
 
 /// A result that isn't as expected.
@@ -176,6 +181,26 @@ impl<'a, W: Write> Demo<'a, W> {
         let request = request.header("content-type", "text/csv");
         let response = client::execute(request.body(file.to_owned())).await?;
         self.check(what, response, 200).await
+    }
+
+    /// Sends a form as an application of a portal with its secret, as [`Demo::call`] does.
+    pub async fn form(
+        &mut self,
+        (portal, application, path): (&'static str, &str, &str),
+        form: &[(&str, &str)],
+        expected: u16,
+    ) -> Result<ApiResponse, StartError> {
+        let what = format!("POST /{portal}{path}");
+        writeln!(self.out, "   {STEP}{what}{STEP:#}")?;
+        self.json(&form.iter().copied().collect())?;
+        let policy = self.instance.policy(portal).ok_or("no such portal")?;
+        let secret = policy.application(application);
+        let secret = secret.map(|own| client_secret(&self.instance.app, policy, own));
+        let secret = secret.ok_or("no such application")?;
+        let request = self.on(portal).request(Method::POST, path);
+        let request = request.basic_auth(application, Some(secret.expose()));
+        let response = client::execute(request.form(form)).await?;
+        self.check(what, response, expected).await
     }
 
     /// Prints the lines of a text.

@@ -5,6 +5,7 @@ import { post } from "../api.js";
 import { h } from "../dom.js";
 import { link } from "../layout.js";
 import { state } from "../state.js";
+import { choices } from "./second-factors.js";
 
 export async function authorize({ search }) {
   const response = await post("authorizations", { query: search.toString() });
@@ -31,11 +32,13 @@ export async function authorize({ search }) {
       ],
     };
   }
+  // Setting up a factor leads back to the application.
+  history.replaceState(again, "");
   return {
     title: `Open ${name}`,
     body: [
-      h("p", null, `${name} requires a second factor. Set one up, and open ${name} again.`),
-      h("div", { class: "buttons" }, link("profile/second-factors", "Set up a second factor", { class: "button primary" })),
+      h("p", null, `${name} requires a second factor. Set one up to continue to ${name}.`),
+      choices(),
     ],
   };
 }

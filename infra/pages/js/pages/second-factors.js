@@ -12,10 +12,13 @@ const HOME = "profile/second-factors";
 const BACK = [HOME, "Second factors"];
 
 /** How each kind is added. */
-export const ADD = {
+const ADD = {
   passkey: { link: [`${HOME}/passkey`, "Add a passkey"], about: "Sign in with your fingerprint, your face, the PIN of your device, or a security key. A passkey can't be guessed or given to a false website." },
   authenticator_app: { link: [`${HOME}/app`, "Add an authenticator app"], about: "An app on your phone shows a code of six digits, which you enter after your password." },
 };
+
+/** Leads to the pages that add a factor. */
+export const choices = () => h("ul", { class: "cards" }, state.portal.second_factor.methods.map((method) => h("li", null, link(...ADD[method].link), h("p", null, ADD[method].about))));
 
 /** Where a page about factors leads back to; until a required factor is set up, this is the step. */
 const back = () => (state.me.next_step ? ["next", "Set up a second factor"] : BACK);

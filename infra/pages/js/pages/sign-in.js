@@ -17,7 +17,8 @@ function sample() {
 export async function signIn() {
   const { portal } = state;
   const person = sample();
-  if (state.me && !person) return state.go(state.me.next_step ? "next" : "", { replaceEntry: true });
+  // Another tab may have signed in while this one was on the way to somewhere.
+  if (state.me && !person) return state.restart();
   const passkeys = portal.second_factor?.methods.includes("passkey") && supportsPasskeys();
   const offer = passkeys ? offerPasskeys() : undefined;
   return {

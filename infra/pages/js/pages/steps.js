@@ -8,7 +8,7 @@ import { link, phone } from "../layout.js";
 import { state } from "../state.js";
 import { date, newPassword, usernameField, verificationFields } from "../words.js";
 import { lost } from "./factor-reset.js";
-import { ADD } from "./second-factors.js";
+import { choices } from "./second-factors.js";
 
 const after = (message) => state.restart(message);
 
@@ -27,7 +27,7 @@ const STEPS = {
     title: "Set up a second factor",
     body: [
       h("p", null, "Your role requires a second factor: something that you have, in addition to your password. You give it when you sign in, so that nobody gets in with your password alone."),
-      h("ul", { class: "cards" }, state.portal.second_factor.methods.map((method) => h("li", null, link(...ADD[method].link), h("p", null, ADD[method].about)))),
+      choices(),
     ],
   }),
 

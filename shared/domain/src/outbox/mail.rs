@@ -59,6 +59,18 @@ pub struct AccessCheck {
     pub id: MessageId,
     pub portal: PortalId,
     pub account: AccountId,
+    /// The session that will end by itself; absent if something else may have ended access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<EndingSession>,
+}
+
+/// A session that ends when nobody uses it any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingSession {
+    /// The id of the session.
+    pub session: String,
+    /// When to check whether it has ended.
+    pub check_at: Timestamp,
 }
 
 /// A notice to an application that a user's session has ended for it (OpenID Connect Back-Channel Logout 1.0).

@@ -123,8 +123,7 @@ fn withdrawn_letter(change: &Change) -> Option<Change> {
 /// Returns the messages by which the applications of an account learn that access ended, or may have ended
 /// (SO-03). Their ids follow from the decision.
 fn notices_of(change: &Change, policy: &Policy, decision: &Decision) -> Vec<Message> {
-    let listens = policy.applications.iter();
-    if !listens.clone().any(|a| a.backchannel_logout_uri.is_some()) {
+    if !single_sign_on::is_anyone_notified(policy) {
         return Vec::new();
     }
     let id = |subject: &str| {
@@ -151,6 +150,7 @@ fn notices_of(change: &Change, policy: &Policy, decision: &Decision) -> Vec<Mess
                     id: id(after.id.as_str()),
                     portal: after.portal.clone(),
                     account: after.id.clone(),
+                    ending: None,
                 })
             });
             check.into_iter().collect()

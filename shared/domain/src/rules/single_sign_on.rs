@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::decision::{Change, Decision};
-use crate::outbox::mail::{LogoutNotice, Message};
+use crate::outbox::mail::{AccessCheck, EndingSession, LogoutNotice, Message};
 use crate::policy::{Application, Policy};
 use crate::rules::authorization_request::{
     AAL1, AAL2, AuthorizationRequest, ErrorCode, OAuthError, ReturnAddress,
@@ -116,7 +116,11 @@ pub fn open(
     organization: Option<&Organization>,
     context: Context<'_>,
 ) -> Result<(Token, Decision), Box<Decision>> {
-    let Context { origin, rng, .. } = context;
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let now = origin.at;
     let id = application.id.to_string();
     let (actor, action) = (
@@ -165,6 +169,18 @@ pub fn open(
             application: id,
             opened,
         });
+    // Later applications of the session find this check already there.
+    if session.applications.is_empty() && is_anyone_notified(policy) {
+        decision = decision.send([Message::AccessCheck(AccessCheck {
+            id: MessageId::random(rng),
+            portal: account.portal.clone(),
+            account: account.id.clone(),
+            ending: Some(EndingSession {
+                session: session.id.clone(),
+                check_at: session.ends_at(policy),
+            }),
+        })]);
+    }
     if !account.uses_applications {
         let after = Account {
             uses_applications: true,
@@ -186,8 +202,8 @@ pub fn claims(
     Some(Claims::of(grant, membership, user))
 }
 
-/// Returns the membership through which an application has access now. `None` if the session is over, a step is
-/// pending, or the user no longer has the service.
+/// Returns the membership through which an application has access now. `None` if the session is over, the application
+/// was notified that its access ended, a step is pending, or the user no longer has the service.
 fn access<'a>(
     application: &str,
     organization: Option<&OrganizationId>,
@@ -195,12 +211,14 @@ fn access<'a>(
     (policy, now): (&Policy, Timestamp),
 ) -> Option<&'a Membership> {
     let application = policy.application(application)?;
+    let is_open = session.applications.contains_key(application.id.as_str());
     // The user may work for another organization in the portal now.
     let session = Session {
         organization: organization.cloned(),
         ..session.clone()
     };
-    let may_use = session.is_open(account, policy, now)
+    let may_use = is_open
+        && session.is_open(account, policy, now)
         && next_step(account, &session, policy, now).is_none()
         && (!application.second_factor || session.gave_second_factor());
     account
@@ -465,6 +483,25 @@ pub fn end_access(
     let mut decision = Decision::recording(audit.on(object)).send(messages);
     decision.changes = changes;
     Some(decision)
+}
+
+/// Returns when to check a session again, whose applications are to be notified when it ends by itself. `None` if it
+/// has ended.
+pub fn next_check(
+    sessions: &[Session],
+    ending: &EndingSession,
+    (policy, now): (&Policy, Timestamp),
+) -> Option<Timestamp> {
+    let mut sessions = sessions.iter();
+    let session = sessions.find(|session| session.id == ending.session)?;
+    let ends_at = session.ends_at(policy);
+    (now < ends_at).then_some(ends_at)
+}
+
+/// Returns whether any application of a portal is notified when access ends.
+pub(crate) fn is_anyone_notified(policy: &Policy) -> bool {
+    let mut applications = policy.applications.iter();
+    applications.any(|application| application.backchannel_logout_uri.is_some())
 }
 
 /// Returns the notice that a session has ended for an application, if the application wants one.

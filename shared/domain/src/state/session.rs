@@ -201,6 +201,16 @@ impl Session {
                 .is_none_or(|limit| now.duration_since(self.last_seen_at) <= limit)
     }
 
+    /// Returns when the session will have ended if nobody uses it any more.
+    pub fn ends_at(&self, policy: &Policy) -> Timestamp {
+        // It is still open at the idle limit itself.
+        let idle = self.idle_limit(policy).map(|limit| {
+            let limit = limit + SignedDuration::from_secs(1);
+            self.last_seen_at + limit
+        });
+        idle.map_or(self.expires_at, |idle| idle.min(self.expires_at))
+    }
+
     /// Returns whether a second factor was given in the session, or its device is trusted (MF-08).
     pub fn has_second_factor(&self) -> bool {
         let mut proofs = self.proofs.keys();

@@ -1,9 +1,12 @@
 //! Single sign-on: applications sign users in with a client library that nobody here wrote, and every misuse is
 //! refused with the error that the standards name.
 
+mod robustness;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use data_encoding::BASE64URL_NOPAD;
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -17,6 +20,7 @@ use openidconnect::{
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_domain::values::text::Sensitive;
 use vestibule_http::Clock;
@@ -24,6 +28,7 @@ use vestibule_http::oauth::client_secret;
 use vestibule_local::instance::at_work;
 use vestibule_local::{Options, sample_records};
 use vestibule_tests::client::{Person, Response};
+use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::PASSWORD;
 use vestibule_tests::{World, options, portals_with};
 
@@ -809,11 +814,15 @@ impl Listener {
         }
     }
 
+    /// Returns policies with this as the enrollment desk.
+    fn portals(&self) -> TempDir {
+        let address = "https://enrollment.harborlight.example/backchannel-logout";
+        portals_with("group", &[(address, &self.address)], "")
+    }
+
     /// Returns a system whose enrollment desk this is.
     async fn world(&self) -> World {
-        let address = "https://enrollment.harborlight.example/backchannel-logout";
-        let portals = portals_with("group", &[(address, &self.address)], "");
-        World::with_portals(&portals).await
+        World::with_portals(&self.portals()).await
     }
 
     fn set_down(&self, is_down: bool) {
@@ -838,40 +847,52 @@ impl Listener {
     }
 }
 
-#[tokio::test]
-async fn so_03_however_access_ends_the_next_call_is_refused_and_the_application_is_told() {
-    let listener = Listener::start().await;
-    let world = listener.world().await;
-    let ruth = world.group_principal().await;
-    for why in [
-        "sign-out",
-        "end of the session",
-        "disabled",
-        "deleted",
-        "reassigned",
-        "password reset",
-        "password changed elsewhere",
-    ] {
-        let first = format!("P{}", why.replace([' ', '-'], ""));
-        let sam = world.staff(&ruth, &first, "user").await;
-        let id = sam.id().await;
-        let username = format!("{}.lind", first.to_lowercase());
-        let opened = token(&world, &sam).await;
-        let sid = userinfo(&world, &opened)
-            .await
-            .expect(200)
-            .text_at("/sid")
-            .to_owned();
-        assert_eq!(
-            listener.take(&world).await,
-            Vec::<Value>::new(),
-            "{why}: not yet"
-        );
-        let other = world.sign_in("group", &username).await;
+/// Each way in which a person ends the access of an application.
+const WAYS: [&str; 7] = [
+    "sign-out",
+    "end of the session",
+    "disabled",
+    "deleted",
+    "reassigned",
+    "password reset",
+    "password changed elsewhere",
+];
+
+/// A user who opened the enrollment desk.
+struct Opened {
+    person: Person,
+    id: String,
+    username: String,
+    email: String,
+    token: String,
+    /// The id of the session.
+    sid: String,
+}
+
+impl Opened {
+    async fn by_staff(world: &World, ruth: &Person, first: &str) -> Self {
+        let person = world.staff(ruth, first, "user").await;
+        let token = token(world, &person).await;
+        let userinfo = userinfo(world, &token).await.expect(200);
+        Self {
+            id: person.id().await,
+            username: format!("{}.lind", first.to_lowercase()),
+            email: format!("{}@blueheron.example", first.to_lowercase()),
+            sid: userinfo.text_at("/sid").to_owned(),
+            token,
+            person,
+        }
+    }
+
+    /// Ends the access in one of the ways.
+    async fn ends(&self, world: &World, ruth: &Person, why: &str) {
+        let id = &self.id;
+        let other = async || world.sign_in("group", &self.username).await;
         match why {
-            "sign-out" => drop(sam.signs_out().await.expect(204)),
+            "sign-out" => drop(self.person.signs_out().await.expect(204)),
             "end of the session" => {
-                drop(other.delete(&format!("/sessions/{sid}")).await.expect(204))
+                let path = format!("/sessions/{}", self.sid);
+                other().await.delete(&path).await.expect(204);
             }
             "disabled" => {
                 let body = json!({ "status": "disabled" });
@@ -889,30 +910,60 @@ async fn so_03_however_access_ends_the_next_call_is_refused_and_the_application_
             "password reset" => {
                 ruth.post(&format!("/users/{id}/password-reset"), json!({}))
                     .await;
-                let mail = world
-                    .last_mail_to(&format!("{}@blueheron.example", first.to_lowercase()))
-                    .await;
-                let body = json!({ "token": vestibule_tests::link_token(&mail), "new_password": "Entirely-new-7" });
+                let mail = world.last_mail_to(&self.email).await;
+                let token = vestibule_tests::link_token(&mail);
+                let body = json!({ "token": token, "new_password": "Entirely-new-7" });
                 world
                     .on("group")
                     .post("/password-resets/redemption", body)
                     .await
                     .expect(200);
             }
-            _ => drop(
-                other
-                    .changes_password(PASSWORD, "Entirely-new-7")
-                    .await
-                    .expect(200),
-            ),
+            _ => {
+                let other = other().await;
+                let changed = other.changes_password(PASSWORD, "Entirely-new-7");
+                changed.await.expect(200);
+            }
         }
-        is_over(&world, &opened, why).await;
+    }
+}
+
+/// Lets an hour pass in which an application gets nothing, and then what the application gets.
+async fn an_hour_later(listener: &Listener, world: &World) -> Vec<Value> {
+    for _ in 0..12 {
+        assert_eq!(listener.take(world).await, Vec::<Value>::new());
+        world.pass(SignedDuration::from_mins(5));
+    }
+    listener.set_down(false);
+    let mut notices = Vec::new();
+    for _ in 0..13 {
+        notices.extend(listener.take(world).await);
+        world.pass(SignedDuration::from_mins(5));
+    }
+    notices
+}
+
+#[tokio::test]
+async fn so_03_however_access_ends_the_next_call_is_refused_and_the_application_is_notified() {
+    let listener = Listener::start().await;
+    let world = listener.world().await;
+    let ruth = world.group_principal().await;
+    for why in WAYS {
+        let first = format!("P{}", why.replace([' ', '-'], ""));
+        let sam = Opened::by_staff(&world, &ruth, &first).await;
+        assert_eq!(
+            listener.take(&world).await,
+            Vec::<Value>::new(),
+            "{why}: not yet"
+        );
+        sam.ends(&world, &ruth, why).await;
+        is_over(&world, &sam.token, why).await;
         let notices = listener.take(&world).await;
         assert_eq!(notices.len(), 1, "{why}: {notices:?}");
         let notice = &notices[0];
         assert_eq!(
             (notice["sid"].as_str(), notice["sub"].as_str()),
-            (Some(sid.as_str()), Some(id.as_str())),
+            (Some(sam.sid.as_str()), Some(sam.id.as_str())),
             "{why}"
         );
         assert_eq!(
@@ -930,82 +981,129 @@ async fn so_03_however_access_ends_the_next_call_is_refused_and_the_application_
 }
 
 #[tokio::test]
-async fn so_03_an_end_date_and_an_ended_record_end_access_at_once_and_are_told() {
-    let listener = Listener::start().await;
-    let world = listener.world().await;
-    world.group_principal().await;
-    // Twenty minutes before midnight in Chicago.
-    world.wait_until("2026-11-24T05:40:00Z");
-    let ruth = world.sign_in("group", "ruth.okafor").await;
-    let sam = world.staff(&ruth, "Sam", "user").await;
-    let opened = token(&world, &sam).await;
-    let access = json!({ "role": "user", "services": ["enrollment"], "group_codes": [], "end_date": "2026-11-23" });
-    ruth.put(&format!("/users/{}/access", sam.id().await), access)
-        .await
-        .expect(200);
-    userinfo(&world, &opened).await.expect(200);
-    assert_eq!(
-        listener.take(&world).await,
-        Vec::<Value>::new(),
-        "the day has not passed"
-    );
-    world.wait_until("2026-11-24T06:00:00Z");
-    is_over(&world, &opened, "the last day has passed").await;
-    world.instance.schedule().await.unwrap();
-    assert_eq!(listener.take(&world).await.len(), 1);
-
-    let opened = token(&world, &ruth).await;
-    let (kind, feed) = (
-        RecordKind::Group,
-        sample_records::committed(RecordKind::Group),
-    );
-    let rows: Vec<_> = feed
-        .lines()
-        .filter(|row| !row.starts_with("GR20001,"))
-        .collect();
-    let key = format!("feeds/harbor/{}/2026-11-24.full.csv", kind.into_str());
-    let importer = world.instance.importer();
-    let put = world
-        .instance
-        .s3
-        .put_object()
-        .bucket(&importer.bucket)
-        .key(&key);
-    put.body(rows.join("\n").into_bytes().into())
-        .send()
-        .await
-        .unwrap();
-    at_work("import-records", importer.import(&key, None, |_| {}))
-        .await
-        .unwrap();
-    is_over(&world, &opened, "the record has ended").await;
-    assert_eq!(listener.take(&world).await.len(), 1);
-}
-
-#[tokio::test]
-async fn so_03_an_application_that_is_down_for_an_hour_is_told_afterwards() {
+async fn so_03_an_application_that_is_down_for_an_hour_is_notified_afterwards_however_access_ended()
+{
     let listener = Listener::start().await;
     let world = listener.world().await;
     let ruth = world.group_principal().await;
-    let sam = world.staff(&ruth, "Sam", "user").await;
-    token(&world, &sam).await;
+    let mut users = Vec::new();
+    for why in WAYS {
+        let first = format!("P{}", why.replace([' ', '-'], ""));
+        users.push((why, Opened::by_staff(&world, &ruth, &first).await));
+    }
     listener.set_down(true);
-    sam.signs_out().await.expect(204);
-    for _ in 0..12 {
-        assert_eq!(listener.take(&world).await, Vec::<Value>::new());
-        world.pass(SignedDuration::from_mins(5));
+    for (why, sam) in &users {
+        sam.ends(&world, &ruth, why).await;
+        is_over(&world, &sam.token, why).await;
     }
-    listener.set_down(false);
-    let mut notices = Vec::new();
-    for _ in 0..13 {
-        notices.extend(listener.take(&world).await);
-        world.pass(SignedDuration::from_mins(5));
+    let notices = an_hour_later(&listener, &world).await;
+    for (why, sam) in &users {
+        let of_sam: Vec<_> = notices
+            .iter()
+            .filter(|n| n["sub"] == sam.id.as_str())
+            .collect();
+        assert_eq!(of_sam.len(), 1, "{why}: {notices:?}");
+        assert_eq!(of_sam[0]["sid"], sam.sid.as_str(), "{why}");
+        // The token is current although the end of the access is not.
+        let lifetime = of_sam[0]["exp"].as_i64().unwrap() - of_sam[0]["iat"].as_i64().unwrap();
+        assert_eq!(lifetime, 120);
     }
-    assert_eq!(notices.len(), 1, "{notices:?}");
-    assert_eq!(notices[0]["aud"], CLIENT);
-    // The token is current although the sign-out is not.
-    let lifetime = notices[0]["exp"].as_i64().unwrap() - notices[0]["iat"].as_i64().unwrap();
-    assert_eq!(lifetime, 120);
+    assert_eq!(notices.len(), users.len());
+}
+
+#[tokio::test]
+async fn so_03_an_end_date_and_an_ended_record_end_access_at_once_and_notify() {
+    for is_down in [false, true] {
+        let listener = Listener::start().await;
+        let world = listener.world().await;
+        world.group_principal().await;
+        // Twenty minutes before midnight in Chicago.
+        world.wait_until("2026-11-24T05:40:00Z");
+        let ruth = world.sign_in("group", "ruth.okafor").await;
+        let sam = world.staff(&ruth, "Sam", "user").await;
+        let opened = token(&world, &sam).await;
+        let access = json!({ "role": "user", "services": ["enrollment"], "group_codes": [], "end_date": "2026-11-23" });
+        ruth.put(&format!("/users/{}/access", sam.id().await), access)
+            .await
+            .expect(200);
+        userinfo(&world, &opened).await.expect(200);
+        assert_eq!(
+            listener.take(&world).await,
+            Vec::<Value>::new(),
+            "the day has not passed"
+        );
+        world.wait_until("2026-11-24T06:00:00Z");
+        is_over(&world, &opened, "the last day has passed").await;
+        listener.set_down(is_down);
+        world.instance.schedule().await.unwrap();
+        let notices = match is_down {
+            true => an_hour_later(&listener, &world).await,
+            false => listener.take(&world).await,
+        };
+        assert_eq!(notices.len(), 1);
+
+        let ruth = world.sign_in("group", "ruth.okafor").await;
+        let opened = token(&world, &ruth).await;
+        let (kind, feed) = (
+            RecordKind::Group,
+            sample_records::committed(RecordKind::Group),
+        );
+        let rows: Vec<_> = feed
+            .lines()
+            .filter(|row| !row.starts_with("GR20001,"))
+            .collect();
+        let key = format!("feeds/harbor/{}/2026-11-24.full.csv", kind.into_str());
+        let importer = world.instance.importer();
+        let put = world
+            .instance
+            .s3
+            .put_object()
+            .bucket(&importer.bucket)
+            .key(&key);
+        put.body(rows.join("\n").into_bytes().into())
+            .send()
+            .await
+            .unwrap();
+        listener.set_down(is_down);
+        at_work("import-records", importer.import(&key, None, |_| {}))
+            .await
+            .unwrap();
+        is_over(&world, &opened, "the record has ended").await;
+        let notices = match is_down {
+            true => an_hour_later(&listener, &world).await,
+            false => listener.take(&world).await,
+        };
+        assert_eq!(notices.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn so_03_a_session_that_ends_by_itself_notifies_its_applications() {
+    for by_idleness in [true, false] {
+        let listener = Listener::start().await;
+        let world = listener.world().await;
+        let ruth = world.group_principal().await;
+        let opened = token(&world, &ruth).await;
+        let sid = userinfo(&world, &opened).await.expect(200);
+        let sid = sid.text_at("/sid").to_owned();
+        // Use keeps the session open: after 30 minutes without, or after eight hours, it ends.
+        let uses = if by_idleness { 3 } else { 8 * 60 / 20 - 1 };
+        for _ in 0..uses {
+            world.pass(SignedDuration::from_mins(20));
+            ruth.get("/me").await.expect(200);
+            assert_eq!(listener.take(&world).await, Vec::<Value>::new());
+        }
+        let left = if by_idleness { 31 } else { 20 };
+        world.pass(SignedDuration::from_mins(left));
+        is_over(&world, &opened, "the session has ended").await;
+        let notices = listener.take(&world).await;
+        assert_eq!(notices.len(), 1, "{by_idleness}: {notices:?}");
+        assert_eq!(notices[0]["sid"], sid.as_str());
+        world.pass(SignedDuration::from_hours(24));
+        assert_eq!(listener.take(&world).await, Vec::<Value>::new(), "once");
+        ruth.get("/me").await.expect(401);
+        assert_eq!(invariants(&world).await.pending("mail"), 0);
+    }
 }
 
 #[tokio::test]
@@ -1263,68 +1361,86 @@ async fn so_03_an_access_token_in_the_form_of_a_jwt_ends_at_userinfo_as_any_othe
     is_over(&world, &other, "signed out").await;
 }
 
-/// Signs claims as an application with an EC key.
-fn assertion(key: &aws_lc_rs::signature::EcdsaKeyPair, kid: &str, claims: &Value) -> String {
-    let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
-    let header = json!({ "alg": "ES256", "kid": kid });
-    let message = format!("{}.{}", encode(&header), encode(claims));
-    let rng = aws_lc_rs::rand::SystemRandom::new();
-    let signature = key.sign(&rng, message.as_bytes()).unwrap();
-    format!("{message}.{}", BASE64URL_NOPAD.encode(signature.as_ref()))
+/// The key of an application that authenticates by `private_key_jwt`.
+struct ApplicationKey(EcdsaKeyPair);
+
+impl ApplicationKey {
+    fn new() -> Self {
+        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    /// Returns policies with this as the key of the enrollment desk.
+    fn portals(&self) -> TempDir {
+        let point = self.0.public_key().as_ref();
+        let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64URL_NOPAD.encode(half));
+        let policy = format!(
+            "service = \"enrollment\"\nauthentication = \"private_key_jwt\"\njwks = [{{ kid = \"k1\", kty = \"EC\", crv = \"P-256\", x = \"{x}\", y = \"{y}\" }}]"
+        );
+        portals_with("group", &[("service = \"enrollment\"", &policy)], "")
+    }
+
+    /// Returns the claims of a valid assertion.
+    fn claims(&self, world: &World, jti: &str) -> Value {
+        let expires = world.now().as_second() + 60;
+        json!({ "iss": CLIENT, "sub": CLIENT, "aud": format!("{ISSUER}/token"), "jti": jti, "exp": expires })
+    }
+
+    fn assertion(&self, claims: &Value) -> String {
+        self.signed("k1", claims)
+    }
+
+    fn signed(&self, kid: &str, claims: &Value) -> String {
+        let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
+        let header = json!({ "alg": "ES256", "kid": kid });
+        let message = format!("{}.{}", encode(&header), encode(claims));
+        let rng = aws_lc_rs::rand::SystemRandom::new();
+        let signature = self.0.sign(&rng, message.as_bytes()).unwrap();
+        format!("{message}.{}", BASE64URL_NOPAD.encode(signature.as_ref()))
+    }
+
+    /// Posts a form with an assertion.
+    async fn post(&self, world: &World, path: &str, form: Parameters, assertion: &str) -> Response {
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let form = with(form, "client_assertion", assertion);
+        let form = with(form, "client_assertion_type", kind);
+        let request = world.on("group").request(Method::POST, path);
+        Response::to(request.form(&form)).await
+    }
 }
 
 #[tokio::test]
 async fn so_01_an_application_authenticates_with_a_key_of_its_own() {
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let stranger = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let point = key.public_key().as_ref();
-    let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64URL_NOPAD.encode(half));
-    let policy = format!(
-        "service = \"enrollment\"\nauthentication = \"private_key_jwt\"\njwks = [{{ kid = \"k1\", kty = \"EC\", crv = \"P-256\", x = \"{x}\", y = \"{y}\" }}]"
-    );
-    let portals = portals_with("group", &[("service = \"enrollment\"", &policy)], "");
-    let world = World::with_portals(&portals).await;
+    let (key, stranger) = (ApplicationKey::new(), ApplicationKey::new());
+    let world = World::with_portals(&key.portals()).await;
     let ruth = world.group_principal().await;
     let code = code(&ruth).await;
     let now = world.now().as_second();
-    let claims = json!({
-        "iss": CLIENT, "sub": CLIENT, "aud": format!("{ISSUER}/token"), "jti": "1", "exp": now + 60,
-    });
-    let send = async |assertion: String| {
-        let form = with(exchange(&code), "client_assertion", &assertion);
-        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-        let form = with(form, "client_assertion_type", kind);
-        let request = world.on("group").request(Method::POST, "/token");
-        Response::to(request.form(&form)).await
-    };
+    let claims = key.claims(&world, "1");
+    let send = async |assertion: &str| key.post(&world, "/token", exchange(&code), assertion).await;
     let altered = |name: &str, value: Value| {
         let mut claims = claims.clone();
         claims[name] = value;
         claims
     };
-    let right = assertion(&key, "k1", &claims);
+    let right = key.assertion(&claims);
     let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", right.split('.').nth(1).unwrap());
     for wrong in [
-        assertion(&stranger, "k1", &claims),
-        assertion(&key, "k2", &claims),
-        assertion(&key, "k1", &altered("iss", json!("other"))),
-        assertion(&key, "k1", &altered("sub", json!("other"))),
-        assertion(&key, "k1", &altered("aud", json!("https://other.example"))),
-        assertion(
-            &key,
-            "k1",
-            &altered("aud", json!([ISSUER, "https://other.example"])),
-        ),
-        assertion(&key, "k1", &altered("exp", json!(now - 120))),
-        assertion(&key, "k1", &altered("exp", json!(now + 3600))),
-        assertion(&key, "k1", &altered("exp", Value::Null)),
-        assertion(&key, "k1", &altered("jti", Value::Null)),
-        assertion(&key, "k1", &altered("nbf", json!(now + 120))),
+        stranger.assertion(&claims),
+        key.signed("k2", &claims),
+        key.assertion(&altered("iss", json!("other"))),
+        key.assertion(&altered("sub", json!("other"))),
+        key.assertion(&altered("aud", json!("https://other.example"))),
+        key.assertion(&altered("aud", json!([ISSUER, "https://other.example"]))),
+        key.assertion(&altered("exp", json!(now - 120))),
+        key.assertion(&altered("exp", json!(now + 3600))),
+        key.assertion(&altered("exp", Value::Null)),
+        key.assertion(&altered("jti", Value::Null)),
+        key.assertion(&altered("jti", json!(""))),
+        key.assertion(&altered("nbf", json!(now + 120))),
         unsigned,
         "x".to_owned(),
     ] {
-        let response = send(wrong.clone()).await;
+        let response = send(&wrong).await;
         assert_eq!(
             (response.status, response.text_at("/error")),
             (401, "invalid_client"),
@@ -1337,9 +1453,19 @@ async fn so_01_an_application_authenticates_with_a_key_of_its_own() {
         (refused.status, refused.text_at("/error")),
         (401, "invalid_client")
     );
-    send(right).await.expect(200);
-    let array = altered("aud", json!([ISSUER]));
-    let response = send(assertion(&key, "k1", &array)).await;
+    // None of these used the id of the assertion up.
+    send(&right).await.expect(200);
+    // It counts once (RFC 7523, 3), and until it expires no other with its id does.
+    for repeated in [right, key.assertion(&altered("exp", json!(now + 120)))] {
+        let again = send(&repeated).await;
+        assert_eq!(
+            (again.status, again.text_at("/error")),
+            (401, "invalid_client")
+        );
+    }
+    let mut array = altered("aud", json!([ISSUER]));
+    array["jti"] = json!("2");
+    let response = send(&key.assertion(&array)).await;
     assert_eq!(
         response.text_at("/error"),
         "invalid_grant",

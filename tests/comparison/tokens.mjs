@@ -1,0 +1,91 @@
+// Compares how many tokens one second of CPU time buys: an authorization with the token exchange that follows, and the exchange
+// alone. Usage: node tokens.mjs [rounds] [count]
+import { spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { System } from "../browser/system.mjs";
+import { compare } from "./rounds.mjs";
+
+const [rounds, count] = [process.argv[2] ?? 5, process.argv[3] ?? 300].map(Number);
+const [CLIENT, CALLBACK] = ["enrollment-desk", "https://enrollment.harborlight.example/callback"];
+const system = new System();
+let other;
+
+/** The parameters of a request, and the verifier that belongs to them. */
+function request() {
+  const verifier = randomBytes(32).toString("base64url");
+  const code_challenge = createHash("sha256").update(verifier).digest("base64url");
+  const query = new URLSearchParams({ response_type: "code", client_id: CLIENT, redirect_uri: CALLBACK, scope: "openid profile email", state: randomBytes(16).toString("base64url"), nonce: randomBytes(16).toString("base64url"), code_challenge, code_challenge_method: "S256" });
+  return { verifier, query };
+}
+
+async function read(response) {
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${response.url} responded ${response.status}: ${text}`);
+  return JSON.parse(text);
+}
+
+/** Returns a function that exchanges a code as a client with a secret does. */
+const exchanger = (endpoint, secret) => async ({ code, verifier }) => {
+  const authorization = `Basic ${Buffer.from(`${CLIENT}:${secret}`).toString("base64")}`;
+  const body = new URLSearchParams({ grant_type: "authorization_code", code, redirect_uri: CALLBACK, code_verifier: verifier });
+  const tokens = await read(await fetch(endpoint, { method: "POST", headers: { authorization }, body }));
+  const [header, payload] = tokens.id_token.split(".").map((part) => Buffer.from(part, "base64url").toString());
+  if (!header.includes('"RS256"') || !payload.includes("Blue Heron")) throw new Error(`an ID token of another kind: ${header} ${payload}`);
+};
+
+async function vestibule() {
+  await system.start("--log", "error", "--optional-factors");
+  const issuer = `${system.base}/group`;
+  const post = async (path, body, token) => read(await fetch(`${issuer}/${path}`, { method: "POST", headers: { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) }, body: JSON.stringify(body) }));
+  const { token } = await post("sessions", { username: "ruth.okafor", password: "Quiet-River-58!", token_delivery: "body" });
+  const authorize = async () => {
+    const { verifier, query } = request();
+    const { redirect_to } = await post("authorizations", { query: query.toString() }, token);
+    return { verifier, code: new URL(redirect_to).searchParams.get("code") };
+  };
+  const secret = system.run("client-secret", "--portal", "group", "--application", CLIENT).trim();
+  return { name: "Vestibule, `cargo portal` with its database, its KMS and all else", pid: system.server.pid, authorize, exchange: exchanger(`${issuer}/token`, secret) };
+}
+
+async function oidcProvider() {
+  const port = 20_000 + (process.pid % 20_000);
+  const secret = randomBytes(32).toString("base64url");
+  const environment = { ...process.env, NODE_ENV: "production", CLIENT_SECRET: secret };
+  other = spawn(process.execPath, [new URL("oidc-provider.mjs", import.meta.url).pathname, port], { stdio: ["ignore", "pipe", "inherit"], env: environment });
+  // It prints a line when it is ready.
+  await once(other.stdout, "data");
+  const issuer = `http://127.0.0.1:${port}`;
+  const cookies = new Map();
+  const authorize = async () => {
+    const { verifier, query } = request();
+    let url = `${issuer}/auth?${query}`;
+    // The first one leads through the sign-in and comes back with a session.
+    while (url.startsWith(issuer)) {
+      const response = await fetch(url, { redirect: "manual", headers: { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join("; ") } });
+      for (const cookie of response.headers.getSetCookie()) {
+        const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie);
+        if (value) cookies.set(name, value);
+        else cookies.delete(name);
+      }
+      if (response.status < 300 || response.status > 399) throw new Error(`${url} responded ${response.status}: ${await response.text()}`);
+      url = new URL(response.headers.get("location"), url).href;
+    }
+    const code = new URL(url).searchParams.get("code");
+    if (!code) throw new Error(`no code: ${url}`);
+    return { verifier, code };
+  };
+  return { name: "oidc-provider, with everything in memory", pid: other.pid, authorize, exchange: exchanger(`${issuer}/token`, secret) };
+}
+
+try {
+  const servers = [await vestibule(), await oidcProvider()];
+  const whole = servers.map(({ authorize, exchange, ...server }) => ({ ...server, act: async () => exchange(await authorize()) }));
+  await compare(whole, { rounds, count, what: "authorizations with their tokens" });
+  const exchanges = servers.map(({ authorize, exchange, ...server }) => ({ ...server, prepare: authorize, act: exchange }));
+  await compare(exchanges, { rounds, count, what: "token exchanges" });
+} finally {
+  other?.kill();
+  await system.stop();
+  system.remove();
+}
