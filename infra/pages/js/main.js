@@ -65,6 +65,7 @@ const ROUTES = [
   ["access-review", "reviews", "review", "full"],
   ["agents", "reviews", "agents", "full"],
   ["audit-trail", "audit", "own", "full"],
+  ["plan-records/unlock", "help-desk", "unlockRecord", "full"],
   ["accounts", "help-desk", "search", "full"],
   ["accounts/audit-trail", "audit", "portals", "full"],
   ["accounts/:portal/:id", "help-desk", "account", "full"],
@@ -266,8 +267,8 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   // Setting up a factor can be on the way to somewhere.
   const { returnTo } = history.state ?? {};
-  const entry = returnTo && url.pathname.startsWith(page("profile/second-factors/")) ? { returnTo } : {};
-  if (url.href !== location.href) history.pushState(entry, "", url);
+  const entry = anchor.entry ?? (returnTo && url.pathname.startsWith(page("profile/second-factors/")) ? { returnTo } : {});
+  if (url.href !== location.href || anchor.entry) history.pushState(entry, "", url);
   render();
 });
 
