@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { BASE, PASSWORD, Visitor, emails, journey } from "./harness.mjs";
+import { BASE, PASSWORD, Visitor, email, emails, journey } from "./harness.mjs";
 
 test("pg_01 a portal whose policy no page knows is fully usable", journey(async (v) => {
   await v.open("/mixed/app");
@@ -99,6 +100,48 @@ test("pg_01 blocked scripts leave a message", async () => {
   await v.page.goto(`${BASE}/group/app/sign-in`);
   await v.page.getByText("This site needs JavaScript").waitFor();
   await v.context.close();
+});
+
+test("pg_01 pg_04 the first page opens each portal's pages, fills the form for a sample person, and the inbox leads to the page of a link", async () => {
+  const v = await Visitor.create();
+  await v.page.goto(BASE);
+  const portals = await v.page.locator("article.portal").getByRole("link", { name: "Open the pages" }).evaluateAll((links) => links.map((a) => a.href));
+  assert.ok(portals.length >= 8, `${portals.length} portals`);
+  for (const address of portals) {
+    await v.open(address);
+    await v.page.locator("main h1").waitFor();
+  }
+  await v.page.goto(BASE);
+  await v.page.getByRole("link", { name: "Sign in as Sam Lind", exact: true }).first().click();
+  await v.sees("Sign in");
+  assert.equal(await v.field("Username").inputValue(), "sam.lind");
+  await v.presses("Sign in");
+  await v.sees("Hello, Sam");
+  await v.signsOut("group");
+
+  await v.open("/group/app/forgot-password");
+  await v.fill({ Username: "sam.lind" });
+  const before = emails("sam@blueheron.example").length;
+  await v.presses("Continue");
+  await v.sees("Check your email");
+  await email("sam@blueheron.example", /password/i, before);
+  await v.page.goto(`${BASE}/inbox`);
+  await v.page.getByRole("row", { name: /sam@blueheron\.example/ }).first().getByRole("link").click();
+  const opened = v.context.waitForEvent("page");
+  await v.page.frameLocator("iframe").getByRole("link", { name: /password/i }).first().click();
+  const page = await opened;
+  await page.getByRole("heading", { level: 1, name: "Choose a new password" }).waitFor();
+  assert.ok(!page.url().includes("token"));
+  await v.leaves();
+});
+
+test("ux_11 every action of the audit trail has a title", () => {
+  const file = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+  const { paths } = JSON.parse(file("docs/openapi.json"));
+  const actions = paths["/{portal}/audit-events"].get.parameters.find((p) => p.name === "action").schema.enum.filter(Boolean);
+  assert.ok(actions.length > 50);
+  const words = file("infra/pages/js/words.js");
+  assert.deepEqual(actions.filter((action) => !words.includes(`\n  ${action}: "`)), []);
 });
 
 test("pg_05 the first page transfers at most 60 kB and asks the API twice at most", async () => {
