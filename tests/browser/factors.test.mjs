@@ -217,6 +217,7 @@ test("mf_07 mf_08 a trusted device is not asked for the factor, except for sensi
   // A page that needs a confirmation shows it first, and a form keeps what was entered.
   await v.open(`${PORTAL}/profile/second-factors/app`);
   await v.sees("Confirm that it is you");
+  assert.ok(v.rounds.most <= 2, `a page waits for ${v.rounds.most} calls one after the other`);
   await v.check("the confirmation");
   await v.open(`${PORTAL}/users/add`);
   await v.fill({ "First name": "Ada", "Last name": "Gate", "Email address": "ada@guarded.example", Username: "ada.gate", "Initial password": "First-Visit-21!" });

@@ -127,6 +127,7 @@ export class Visitor {
   }
 
   async open(path) {
+    this.rounds = { most: 0, ended: 0 };
     await this.page.goto(path.startsWith("http") ? path : `${BASE}${path}`);
     await this.page.locator("header.top").waitFor();
     return this;

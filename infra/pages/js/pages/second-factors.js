@@ -97,7 +97,11 @@ export function addPasskey() {
 }
 
 export async function addApp() {
+  // How the person can confirm it, in case that is required first.
+  state.session = get("sessions/current");
+  state.session.catch(() => {});
   const enrollment = await post("me/authenticator-apps/enrollment");
+  state.session = undefined;
   const key = enrollment.secret.replace(/(.{4})(?=.)/g, "$1 ");
   return {
     title: "Add an authenticator app",
