@@ -2,6 +2,7 @@
 stack beside it. Emails are read from the emulator's SES."""
 
 import base64
+import gzip
 import hmac
 import json
 import os
@@ -279,6 +280,28 @@ for metric in ("Errors", "Duration"):
     expect(f"every function has an alarm for {metric}", functions - watched, set())
 indexes = {(d["Value"], a["MetricName"]) for a in alarms for d in a["Dimensions"] if d["Name"] == "GlobalSecondaryIndexName"}
 expect("every index has alarms for reads and writes", len(indexes), 14)
+
+# The pages are served behind the same API, with their headers (PG-05), and browsers keep what does not change.
+status, page, headers = call("GET", "/group/app/sign-in")
+expect("a page is served", (status, headers["content-type"]), (200, "text/html; charset=utf-8"))
+policy = headers["content-security-policy"] or ""
+expect("a page allows only its own scripts", ("script-src 'self';" in policy, "unsafe" in policy), (True, False))
+expect("a page is checked at every visit", headers["cache-control"], "no-cache")
+for name, value in (("strict-transport-security", "max-age="), ("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")):
+    expect(f"a page has the header {name}", value in (headers[name] or ""), True)
+status, _, again = call("GET", "/group/app/sign-in", headers={"if-none-match": headers["etag"] or ""})
+expect("a page that has not changed is not sent again", (status, again["etag"]), (304, headers["etag"]))
+assets = (re.search(r'src="([^"]+)/js/main\.js"', page) or ["", ""])[1]
+for file, kind in (("js/main.js", "text/javascript; charset=utf-8"), ("pages.css", "text/css; charset=utf-8")):
+    status, text, headers = call("GET", f"/group/app/{assets}/{file}")
+    expect(f"{file} is served", (status, headers["content-type"], len(text) > 1000), (200, kind, True))
+    expect(f"{file} is kept", headers["cache-control"], "public, max-age=31536000, immutable")
+packed = urllib.request.Request(f"{ENDPOINT}/restapis/{api}/live/_user_request_/group/app/{assets}/pages.css", headers={"accept-encoding": "gzip"})
+with urllib.request.urlopen(packed, timeout=60) as answer:
+    expect("a file is sent compressed", (answer.headers["content-encoding"], gzip.decompress(answer.read()).decode() == text), ("gzip", True))
+for path in ("/nowhere/app", "/group/app/assets/0000/js/main.js"):
+    status, problem, _ = call("GET", path)
+    expect(f"{path} is not found", (status, "type" in problem), (404, True))
 
 # A disaster, as in docs/operations.md. What the emulator lacks: it restores a table as it is now and not at another time, so the
 # copies are made before the loss; and it takes no backup of a table that is deleted, so the test does.
