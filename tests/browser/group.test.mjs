@@ -94,7 +94,7 @@ test("ag_09 ag_10 a removed user is signed out at the next click", journey(async
   const ona = await Visitor.create();
   await acceptsInvitation(ona, "ona@blueheron.example", "ona.reed");
   await ona.sees("Waiting for approval");
-  await v.open("/group/app/users?query=ona.reed");
+  await v.searchesUsers("group", "ona.reed");
   await v.follows("Ona Reed");
   await v.follows("Remove");
   await v.sees("Remove Ona Reed?");
@@ -113,7 +113,7 @@ test("ag_10 only the principal invites a removed user again, who registers again
   await acceptsInvitation(first, "uma@blueheron.example", "uma.reed");
   await first.sees("Waiting for approval");
   await first.leaves();
-  await v.open("/group/app/users?query=uma.reed");
+  await v.searchesUsers("group", "uma.reed");
   await v.follows("Uma Reed");
   await v.follows("Remove");
   await v.presses("Remove user");
@@ -223,7 +223,7 @@ test("ux_11 an administrator searches the audit trail and downloads it", journey
   await v.fill({ Username: "sam.lind" });
   await v.page.getByLabel("Action").selectOption("approve_user");
   await v.presses("Search");
-  await v.page.getByRole("row", { name: /ruth\.okafor.*Approve user.*sam\.lind/ }).first().waitFor();
+  await v.page.getByRole("row", { name: /ruth\.okafor.*Approved a user.*sam\.lind/ }).first().waitFor();
   await v.check("results");
   const [download] = await Promise.all([v.page.waitForEvent("download"), v.presses("Download as CSV")]);
   assert.equal(download.suggestedFilename(), "audit-trail.csv");

@@ -89,12 +89,31 @@ export class Visitor {
     visitor.page = await visitor.context.newPage();
     visitor.page.setDefaultTimeout(15_000);
     visitor.faults = [];
-    visitor.bytes = 0;
+    visitor.rounds = { most: 0, ended: 0 };
+    const isCall = (request) => request.url().startsWith(BASE) && !new URL(request.url()).pathname.split("/").includes("app");
+    const calls = new WeakMap();
+    visitor.context.on("request", (request) => {
+      if (!isCall(request)) return;
+      const { rounds } = visitor;
+      const round = rounds.ended + 1;
+      calls.set(request, { rounds, round });
+      rounds.most = Math.max(rounds.most, round);
+    });
+    const ended = (request) => {
+      const call = calls.get(request);
+      if (call) call.rounds.ended = Math.max(call.rounds.ended, call.round);
+    };
+    visitor.context.on("requestfinished", ended);
+    visitor.context.on("requestfailed", ended);
     const own = new URL(BASE).origin;
     visitor.context.on("request", (request) => {
       const url = request.url();
       if (!url.startsWith(own) && !url.startsWith(new URL(applications()).origin) && !/^(blob|data):/.test(url)) visitor.faults.push(`a request to another origin: ${url}`);
       if (/token=|password|@/.test(new URL(url).search)) visitor.faults.push(`personal data in an address: ${url}`);
+    });
+    visitor.page.on("framenavigated", (frame) => {
+      const { search } = new URL(frame.url());
+      if (/[?&](query|username|name|email|searched)=|@|%40/.test(search)) visitor.faults.push(`personal data in an address: ${frame.url()}`);
     });
     visitor.page.on("console", (message) => {
       // A response that reports a problem is an expected answer, which Chromium also logs.
@@ -108,6 +127,7 @@ export class Visitor {
   }
 
   async open(path) {
+    this.rounds = { most: 0, ended: 0 };
     await this.page.goto(path.startsWith("http") ? path : `${BASE}${path}`);
     await this.page.locator("header.top").waitFor();
     return this;
@@ -148,6 +168,15 @@ export class Visitor {
     await this.presses("Sign in");
     await this.page.waitForURL((url) => !url.pathname.endsWith("/sign-in"));
     await this.page.locator("main").waitFor();
+    return this;
+  }
+
+  /** Searches the users of the organization. */
+  async searchesUsers(portal, text) {
+    await this.open(`/${portal}/app/users`);
+    await this.fill({ Search: text });
+    await this.presses("Search");
+    await this.page.getByText("Clear all filters").waitFor();
     return this;
   }
 
@@ -258,8 +287,9 @@ export class Visitor {
     assert.equal(wide, false, `${what} scrolls sideways`);
   }
 
-  /** Shows a page as a link would, without loading the document again. */
+  /** Shows a page as a link would, without loading the document again. `rounds.most` is how many calls of the API had to wait for each other. */
   async shows(path) {
+    this.rounds = { most: 0, ended: 0 };
     await this.page.evaluate((to) => {
       history.pushState({}, "", to);
       dispatchEvent(new PopStateEvent("popstate"));

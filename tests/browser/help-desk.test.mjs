@@ -46,6 +46,32 @@ test("me_09 the help desk changes a member's username", journey(async (v) => {
   await v.reads("Done: change the username.");
 }));
 
+test("se_09 pg_03 an agent unlocks a plan record for a caller who cannot register", journey(async (v) => {
+  const agent = staff(/agent|act/i);
+  await v.signsIn("help-desk", agent.username, agent.password);
+  await v.page.getByRole("navigation").getByRole("link", { name: "Find an account" }).click();
+  await v.follows("unlock the plan record");
+  await v.sees("Unlock a plan record");
+  await v.presses("Unlock");
+  for (const text of ["Select a portal.", "Enter the number.", "Enter a reason."]) await v.page.getByRole("alert").getByText(text).waitFor();
+  await v.check("nothing entered");
+  await v.page.getByLabel("Portal", { exact: true }).selectOption("member");
+  await v.fill({ "Number in the plan's records": "999999999", Reason: "Caller mistyped the birth date often, and answered all questions" });
+  await v.presses("Unlock");
+  await v.page.getByRole("alert").getByText(/plan record/i).waitFor();
+  await v.check("an unknown number");
+  await v.page.getByLabel("Portal", { exact: true }).selectOption("agent");
+  await v.fill({ "Number in the plan's records": "AG10002" });
+  await v.presses("Unlock");
+  await v.reads("The record is unlocked. The caller can register now.");
+  assert.ok(!/AG10002|999999999/.test(v.page.url()), "no number in the address");
+  await v.open("/help-desk/app/accounts/audit-trail");
+  await v.page.getByLabel("Portal", { exact: true }).selectOption("agent");
+  await v.page.getByLabel("Action").selectOption("unlock_record");
+  await v.presses("Search");
+  await v.page.getByRole("row", { name: /Unlocked a plan record.*mistyped/ }).first().waitFor();
+}));
+
 test("ux_12 a reader sees accounts and has no actions", journey(async (v) => {
   const reader = staff(/reader|read/i);
   await v.signsIn("help-desk", reader.username, reader.password);
@@ -60,7 +86,7 @@ test("ux_11 the help desk searches the trail of a portal", journey(async (v) => 
   await v.open("/help-desk/app/accounts/audit-trail");
   await v.page.getByLabel("Portal", { exact: true }).selectOption("group");
   await v.presses("Search");
-  await v.page.getByRole("row", { name: /Sign-in/ }).first().waitFor();
+  await v.page.getByRole("row", { name: /Signed in/ }).first().waitFor();
 }));
 
 test("bl_01 bl_03 bl_04 bl_10 a user registers for a billing agency, the help desk records the agreement, and the PIN activates it", journey(async (v) => {

@@ -57,7 +57,15 @@ test("ex_11 a manager starts a review of access and confirms an account", journe
 test("ex_02 an audit trail shows who signed in and from where", journey(async (v) => {
   await works(v);
   await v.open("/practice/app/audit-trail?action=sign_in");
-  await v.page.getByRole("row", { name: /rex\.lind.*Sign-in/ }).first().waitFor();
+  await v.page.getByRole("row", { name: /rex\.lind.*Signed in/ }).first().waitFor();
+}));
+
+test("ex_14 a user finds out who manages the access", journey(async (v) => {
+  await v.signsIn("practice", "omar.haddad");
+  await v.sees("Hello, Omar");
+  await v.open("/practice/app/profile");
+  await v.page.getByRole("heading", { level: 2, name: "Who manages your access" }).waitFor();
+  await v.page.getByRole("main").getByRole("listitem").filter({ hasText: /Omar Haddad/ }).getByRole("link", { name: /@/ }).waitFor();
 }));
 
 test("ex_10 a provider lets an office manager control access and takes it back", journey(async (v) => {

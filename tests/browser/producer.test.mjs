@@ -5,7 +5,7 @@ import { PASSWORD, Visitor, journey } from "./harness.mjs";
 
 test("ba_04 ba_06 a disabled user reads the message and can sign in again when reinstated", journey(async (v) => {
   await v.signsIn("producer", "dana.whitfield");
-  await v.open("/producer/app/users?query=cole");
+  await v.searchesUsers("producer", "cole");
   await v.follows("Cole Lind");
   await v.follows("Disable");
   await v.check("the question");

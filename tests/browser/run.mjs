@@ -10,7 +10,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** These files share a system, so they run one after the other. */
 const shared = ["group", "agent", "member", "provider", "practice", "producer", "help-desk", "keyboard", "all"];
 /** Each of these starts a system of its own. They run beside the others. */
-const own = ["factors", "every-page", "later"];
+const own = ["factors", "every-page", "later", "many-users"];
 const given = process.argv.slice(2);
 const all = [...shared, ...own];
 const chosen = given.filter((g) => all.includes(g));

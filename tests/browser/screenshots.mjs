@@ -47,6 +47,7 @@ await as(DESKTOP, "group", "ruth.okafor", [
   ["audit-trail", "/audit-trail"],
 ]);
 await as(DESKTOP, "provider", undefined, [["register", "/register"]]);
+await as(DESKTOP, "provider", username("provider", /Primary user of Lakeside/), [["add-user", "/users/add"]]);
 await as(DESKTOP, "help-desk", username("help-desk", /agent/i), [["help-desk", "/accounts", async (page) => {
   await page.getByLabel("Portal", { exact: true }).selectOption("member");
   await page.getByLabel("Search for").fill("maria.alvarez");

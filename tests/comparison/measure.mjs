@@ -1,22 +1,23 @@
 // Signs in to both servers in turns and prints how many sign-ins one second of CPU time buys.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
 import { System } from "../browser/system.mjs";
+import { LambdaFunction, post as event } from "./function.mjs";
+import { compare } from "./rounds.mjs";
 
 const [rounds, count] = [process.argv[2] ?? 5, process.argv[3] ?? 300].map(Number);
 const PASSWORD = "Quiet-River-58!";
 const system = new System();
-let other;
+const credentials = { username: "ruth.okafor", password: PASSWORD };
+let [other, lambda] = [];
 
-/** CPU time of a process in milliseconds, by the scheduler's count of its threads. */
-function cpu(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-  // 100 ticks a second: Linux reports them so to every program.
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
+// Attempts are limited by source, so each comes from another.
+let sources = 0;
+const nextSource = () => `10.${(sources >> 16) & 255}.${(sources >> 8) & 255}.${sources++ & 255}`;
+
+const freePort = () => 20_000 + (process.pid % 20_000);
 
 async function post(url, body, headers = {}) {
   const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
@@ -24,50 +25,47 @@ async function post(url, body, headers = {}) {
   if (!response.ok) throw new Error(`${url} responded ${response.status}: ${text}`);
 }
 
-async function vestibule() {
-  await system.start("--log", "error");
-  // Attempts are limited by source, so each comes from another.
-  let source = 0;
-  const next = () => `10.${(source >> 16) & 255}.${(source >> 8) & 255}.${source++ & 255}`;
-  const signIn = () => post(`${system.base}/group/sessions`, { username: "ruth.okafor", password: PASSWORD }, { "x-forwarded-for": next() });
-  return { name: "Vestibule, with its database in the process", pid: system.server.pid, signIn };
+/** The function alone, as on AWS, where DynamoDB is a service. */
+async function signInFunction() {
+  const aws = freePort() + 10;
+  await system.start("--log", "error", "--aws-port", `${aws}`);
+  lambda = await LambdaFunction.start("sign-in", aws);
+  const signIn = async () => {
+    const response = await lambda.call(event("/{portal}/sessions", "group", nextSource(), credentials));
+    if (response.statusCode !== 201) throw new Error(`the function responded ${JSON.stringify(response)}`);
+  };
+  return { name: "Vestibule, its function", pid: lambda.process.pid, act: signIn };
+}
+
+/** `cargo portal`, which also runs everything that AWS is to the function. */
+function portal() {
+  const signIn = () => post(`${system.base}/group/sessions`, credentials, { "x-forwarded-for": nextSource() });
+  return { name: "Vestibule, `cargo portal` with its database and all else", pid: system.server.pid, act: signIn };
 }
 
 async function betterAuth() {
-  const port = 20_000 + (process.pid % 20_000);
+  const port = freePort();
   other = spawn(process.execPath, [new URL("better-auth.mjs", import.meta.url).pathname, port, join(system.folder, "better-auth.sqlite")], { stdio: ["ignore", "pipe", "inherit"] });
   // It prints a line when it is ready.
   await once(other.stdout, "data");
   const [base, email] = [`http://127.0.0.1:${port}/api/auth`, "ruth@example.com"];
   const origin = { origin: `http://127.0.0.1:${port}` };
   await post(`${base}/sign-up/email`, { name: "Ruth Okafor", email, password: PASSWORD }, origin);
-  return { name: "better-auth, with SQLite in the process", pid: other.pid, signIn: () => post(`${base}/sign-in/email`, { email, password: PASSWORD }, origin) };
+  return { name: "better-auth, with SQLite in the process", pid: other.pid, act: () => post(`${base}/sign-in/email`, { email, password: PASSWORD }, origin) };
 }
 
 const bare = {
   name: "a bare hash by @node-rs/argon2",
   pid: process.pid,
-  signIn: () => hash(PASSWORD, { memoryCost: 19456, timeCost: 2, parallelism: 1 }),
+  act: () => hash(PASSWORD, { memoryCost: 19456, timeCost: 2, parallelism: 1 }),
 };
 
 try {
-  const measured = [await vestibule(), await betterAuth(), bare].map((server) => ({ ...server, rates: [] }));
-  for (const { signIn } of measured) for (let i = 0; i < 30; i++) await signIn();
-  for (let round = 1; round <= rounds; round++) {
-    for (const server of measured) {
-      const before = cpu(server.pid);
-      for (let i = 0; i < count; i++) await server.signIn();
-      server.rates.push((count / (cpu(server.pid) - before)) * 1000);
-    }
-    process.stderr.write(`round ${round} of ${rounds}\n`);
-  }
-  console.log("| | sign-ins per CPU second: median | lowest | highest |\n|---|---|---|---|");
-  for (const { name, rates } of measured) {
-    rates.sort((a, b) => a - b);
-    console.log(`| ${name} | ${[rates[rates.length >> 1], rates[0], rates.at(-1)].map((r) => r.toFixed(1)).join(" | ")} |`);
-  }
+  const servers = [await signInFunction(), portal(), await betterAuth(), bare];
+  await compare(servers, { rounds, count, what: "sign-ins" });
 } finally {
   other?.kill();
+  lambda?.stop();
   await system.stop();
   system.remove();
 }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! With `counts` in the place of the number, it counts what does not depend on the machine: instructions (with
-//! valgrind, which must be installed), page faults, connections and calls to AWS before the first response.
+//! valgrind, which must be installed; all of them, and those of the main thread, on which nothing is hashed), page
+//! faults, connections and calls to AWS before the first response.
 //!
 //! Times are CPU times of the function's own process, which another program on the machine changes least, and
 //! beside them wall times. AWS is the stand-ins of `cargo portal`, on loopback and without TLS.
@@ -77,9 +78,10 @@ async fn main() {
     let mut least = Vec::new();
     for _ in 0..rounds {
         for (name, event) in &functions {
-            if folder.join(name).exists() {
+            let binary = binary(&folder, name);
+            if binary.exists() {
                 least.push(system.measure(&hello, &functions["my-profile"]).await);
-                let one = system.measure(&folder.join(name), event).await;
+                let one = system.measure(&binary, event).await;
                 seen.entry(name).or_default().push(one);
             }
         }
@@ -91,7 +93,7 @@ async fn main() {
     hello_line.print("hello", &hello_line);
     for (name, all) in &seen {
         let called = name.trim_start_matches("examples/");
-        Line::of(&folder.join(name), all).print(called, &hello_line);
+        Line::of(&binary(&folder, name), all).print(called, &hello_line);
     }
 
     let (sign_in, event) = (folder.join("sign-in"), &functions["sign-in"]);
@@ -108,6 +110,15 @@ async fn main() {
         median(|(_, argon2id)| *argon2id),
         median(|(cpu, argon2id)| argon2id / cpu),
     );
+}
+
+/// The binary of an event, whose name may go on after a colon.
+fn binary(folder: &Path, name: &str) -> PathBuf {
+    folder.join(name.split(':').next().unwrap())
+}
+
+fn mib(binary: &Path) -> f64 {
+    std::fs::metadata(binary).unwrap().len() as f64 / 1_048_576.0
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -159,7 +170,7 @@ impl Line {
             wall: median(&|s| of(s).wall),
         };
         Self {
-            size_mib: std::fs::metadata(binary).unwrap().len() as f64 / 1_048_576.0,
+            size_mib: mib(binary),
             seen: Seen {
                 start: took(|s| s.start),
                 first: took(|s| s.first),
@@ -432,6 +443,32 @@ impl System {
             ),
             ("my-profile", read),
             (
+                "my-profile: member",
+                gateway("GET", "/{portal}/me", "member", Some(&maria), Value::Null),
+            ),
+            (
+                "sign-in: own sessions",
+                gateway(
+                    "GET",
+                    "/{portal}/sessions",
+                    "group",
+                    Some(&ruth),
+                    Value::Null,
+                ),
+            ),
+            (
+                "register: the portal",
+                gateway("GET", "/{portal}", "group", None, Value::Null),
+            ),
+            (
+                "openid-connect",
+                gateway("GET", "/{portal}/jwks.json", "group", None, Value::Null),
+            ),
+            (
+                "pages",
+                gateway("GET", "/{portal}/app", "group", None, Value::Null),
+            ),
+            (
                 "audit-trail",
                 gateway(
                     "GET",
@@ -516,24 +553,26 @@ impl System {
     /// Prints the counts of every function for which there is a binary.
     async fn print_counts(&self, folder: &Path, functions: &BTreeMap<&'static str, Value>) {
         println!(
-            "| function | instructions, million | x hello_aws | page faults | connections | calls |\n|---|---|---|---|---|---|"
+            "| function | binary, MiB | instructions, million | of the main thread | x hello_aws | page faults | connections | calls |\n|---|---|---|---|---|---|---|---|"
         );
         let proxies = Proxies::start().await;
         let mut hello_aws = None;
         for (name, event) in functions {
-            let binary = folder.join(name);
+            let binary = binary(folder, name);
             if !binary.exists() {
                 continue;
             }
             let (faults, connections, calls) = self.count(&binary, event, &proxies).await;
-            let instructions = self.instructions(&binary, event).await;
+            let (instructions, main) = self.instructions(&binary, event).await;
             // The first of the map, because its name starts with the folder.
-            let least = *hello_aws.get_or_insert(instructions);
+            let least = *hello_aws.get_or_insert(main);
             println!(
-                "| {} | {:.1} | {:.2} | {faults} | {connections} | {calls} |",
+                "| {} | {:.1} | {:.1} | {:.1} | {:.2} | {faults} | {connections} | {calls} |",
                 name.trim_start_matches("examples/"),
+                mib(&binary),
                 instructions / 1e6,
-                instructions / least,
+                main / 1e6,
+                main / least,
             );
         }
     }
@@ -550,33 +589,38 @@ impl System {
         (page_faults(process), connections, calls)
     }
 
-    /// The instructions of the whole process until the first response, on all threads.
-    async fn instructions(&self, binary: &Path, event: &Value) -> f64 {
+    /// The instructions until the first response: of all threads, and of the main thread.
+    async fn instructions(&self, binary: &Path, event: &Value) -> (f64, f64) {
         let mut runtime = self.runtime.lock().await;
-        let counted = tempfile::NamedTempFile::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let mut valgrind = Command::new("valgrind");
-        let path = counted.path().display();
-        valgrind.args(["--tool=callgrind", "--quiet"]);
-        valgrind.arg(format!("--callgrind-out-file={path}"));
-        let mut child = self.spawn_at(
-            {
-                valgrind.arg(binary);
-                valgrind
-            },
-            AWS_PORT,
-        );
+        let path = folder.path().join("counted");
+        valgrind.args(["--tool=callgrind", "--quiet", "--separate-threads=yes"]);
+        valgrind.arg(format!("--callgrind-out-file={}", path.display()));
+        valgrind.arg(binary);
+        let mut child = self.spawn_at(valgrind, AWS_PORT);
         let process = child.0.id();
         runtime.asked(binary).await;
         runtime.give(binary, process, event).await;
         let ended = Command::new("kill").arg(process.to_string()).status();
         assert!(ended.unwrap().success());
         child.0.wait().unwrap();
-        let report = std::fs::read_to_string(counted.path()).unwrap();
-        let line = report.lines().find_map(|l| l.strip_prefix("totals: "));
-        line.expect("valgrind reports a total")
-            .trim()
-            .parse()
-            .unwrap()
+        let (mut all, mut main) = (0.0, 0.0);
+        // One file per thread, numbered from 01.
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let path = file.unwrap().path();
+            let report = std::fs::read_to_string(&path).unwrap();
+            let line = report.lines().find_map(|l| l.strip_prefix("totals: "));
+            let Some(count) = line.and_then(|l| l.trim().parse::<f64>().ok()) else {
+                continue;
+            };
+            all += count;
+            if path.to_string_lossy().ends_with("-01") {
+                main = count;
+            }
+        }
+        assert!(main > 0.0, "valgrind reports a total of the main thread");
+        (all, main)
     }
 
     /// The CPU time of so many events, after the first two, in milliseconds.

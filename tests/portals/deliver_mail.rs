@@ -41,21 +41,21 @@ async fn a_temporarily_rejected_email_delays_no_other_and_backs_off() {
 
     // Each delay ends exactly at its minute.
     for minutes in [1, 2, 4, 8] {
-        let tries = async || {
+        let attempts = async || {
             let all = Contents::of(&world).await;
             let waits = all
                 .messages
                 .values()
                 .find(|m| text(m, "/channel") == "mail" && text(m, "/state") == "pending");
-            waits.unwrap()["tries"].as_u64().unwrap()
+            waits.unwrap()["attempts"].as_u64().unwrap()
         };
-        let before = tries().await;
+        let before = attempts().await;
         world.pass(SignedDuration::from_secs(60 * minutes - 1));
         world.instance.deliver_pending().await.unwrap();
-        assert_eq!(tries().await, before, "{minutes}");
+        assert_eq!(attempts().await, before, "{minutes}");
         world.pass(SignedDuration::from_secs(1));
         world.instance.deliver_pending().await.unwrap();
-        assert_eq!(tries().await, before + 1, "{minutes}");
+        assert_eq!(attempts().await, before + 1, "{minutes}");
     }
     world.instance.inbox.set_outcome(MARIA, None);
     world.pass(SignedDuration::from_mins(16));

@@ -679,8 +679,8 @@ async fn ux_12_a_locked_out_user_can_try_again_after_the_help_desk_unlocks_them(
         let from = world.on("member").from_source("198.51.100.7");
         from.sign_in("maria.alvarez", password).await.1.status
     };
-    let tries = (0..20).map(|_| guess("Wrong-River-58!"));
-    let refused = join_all(tries).await;
+    let guesses = (0..20).map(|_| guess("Wrong-River-58!"));
+    let refused = join_all(guesses).await;
     assert!(refused.contains(&429), "{refused:?}");
     assert_eq!(guess(PASSWORD).await, 429);
     let at = format!("/accounts/member/{id}");

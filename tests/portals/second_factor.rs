@@ -625,6 +625,50 @@ async fn mf_08_a_trusted_device_needs_no_factor_for_as_long_as_the_policy_says()
 }
 
 #[tokio::test]
+async fn mf_08_trusted_devices_are_listed_and_each_can_be_removed() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let secret = ruth.adds_app(&world, "Phone").await;
+    let (home, office) = ("A".repeat(43), format!("{}E", "B".repeat(42)));
+    for device in [&home, &office] {
+        let (ruth, _) = on_device(&world, PASSWORD, device).await;
+        world.pass(SignedDuration::from_secs(30));
+        let mut given = code(&app_code(&secret, world.now()));
+        given["trust_device"] = json!(true);
+        ruth.gives_factor(given).await.expect(200);
+    }
+    let (ruth, _) = on_device(&world, PASSWORD, &office).await;
+    let listed = ruth.get("/me/second-factors").await.expect(200);
+    let devices = listed.body["trusted_devices"].as_array().unwrap().clone();
+    assert_eq!(devices.len(), 2, "{}", listed.text);
+    let of = |current: bool| devices.iter().find(|d| d["is_current"] == current).unwrap();
+    assert_eq!(of(false)["program"], "an unknown program");
+    let id = of(false)["id"].as_str().unwrap();
+    let path = format!("/me/second-factors/{id}");
+
+    // Removing one requires a confirmation, and ends the trust in that one alone.
+    ruth.delete(&path).await.refused(403, "step-up-required");
+    world.pass(SignedDuration::from_secs(30));
+    ruth.gives_factor(code(&app_code(&secret, world.now())))
+        .await
+        .expect(200);
+    ruth.patch(&path, json!({ "name": "Office" }))
+        .await
+        .refused(404, "not-found");
+    ruth.delete(&path).await.expect(204);
+    ruth.delete(&path).await.refused(404, "not-found");
+    let left = ruth.get("/me/second-factors").await.expect(200);
+    assert_eq!(left.body["trusted_devices"].as_array().unwrap().len(), 1);
+    assert_eq!(left.body["authenticator_apps"].as_array().unwrap().len(), 1);
+    let (_, session) = on_device(&world, PASSWORD, &home).await;
+    session.has("/next_step", "enter_second_factor");
+    let (ruth, session) = on_device(&world, PASSWORD, &office).await;
+    assert_eq!(session.body.get("next_step"), None, "{}", session.text);
+    let trail = ruth.get("/audit-events?action=remove_trusted_device").await;
+    assert_eq!(trail.expect(200).items().len(), 1);
+}
+
+#[tokio::test]
 async fn mf_08_a_new_password_ends_the_trust_and_a_passkey_signs_in_only_with_it() {
     let world = World::new().await;
     let ruth = world.group_principal().await;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use vestibule_domain::rules::schedule;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::values::folding::NameKey;
+use vestibule_domain::values::text::PersonName;
 
 use crate::World;
 
@@ -384,9 +385,11 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 "record_ended" => "record_ended",
                 _ => "pending",
             };
+            let name: PersonName = serde_json::from_value(account["name"].clone()).unwrap();
+            let sk = format!("{class}{}#{id}", name.sort_key());
             let mut row = json!({
                 "account": id, "registration": registration,
-                "pk": format!("O#{portal}#{organization}"), "sk": format!("{class}{id}"),
+                "pk": format!("O#{portal}#{organization}"), "sk": sk,
             });
             for field in [
                 "username",
@@ -413,7 +416,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             ] {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
             }
-            expected.insert(format!("O#{portal}#{organization}/{class}{id}"), row);
+            expected.insert(format!("O#{portal}#{organization}/{sk}"), row);
             if !all
                 .organizations
                 .contains_key(&format!("O#{portal}#{organization}"))

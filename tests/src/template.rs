@@ -29,7 +29,7 @@ pub static ROLES_STACK: LazyLock<Value> = LazyLock::new(|| nested("Roles"));
 /// Returns the stack nested by a resource of the template. References to parameters are replaced by
 /// the values that the template passes, so that `!Ref TableArn` becomes `!GetAtt
 /// Data.Outputs.TableArn`.
-fn nested(id: &str) -> Value {
+pub fn nested(id: &str) -> Value {
     let properties = &TEMPLATE["Resources"][id]["Properties"];
     let mut stack = read(properties["Location"].as_str().unwrap());
     let passed = properties["Parameters"].as_object().unwrap();
@@ -52,9 +52,13 @@ fn replace_parameters(value: &mut Value, passed: &Map<String, Value>) {
             }
             if let Some(Value::String(text)) = fields.get_mut("Fn::Sub") {
                 for (name, passed) in passed {
+                    let used = format!("${{{name}}}");
+                    if !text.contains(&used) {
+                        continue;
+                    }
                     let source = passed["Fn::GetAtt"].as_str().or(passed["Ref"].as_str());
                     let source = source.expect("a parameter is passed by a reference");
-                    *text = text.replace(&format!("${{{name}}}"), &format!("${{{source}}}"));
+                    *text = text.replace(&used, &format!("${{{source}}}"));
                 }
             }
             for field in fields.values_mut() {
@@ -106,7 +110,7 @@ fn value(yaml: YamlOwned) -> Value {
 }
 
 /// Returns the resources of a type by logical id.
-pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str, &'static Value> {
+pub fn resources<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> {
     let all = template["Resources"].as_object().unwrap();
     all.iter()
         .filter(|(_, resource)| resource["Type"] == kind)
@@ -121,6 +125,21 @@ pub fn functions() -> BTreeMap<String, &'static Value> {
         .map(|(id, function)| {
             let name = id.strip_suffix("Function").expect("ids end with Function");
             (kebab(name), &function["Properties"])
+        })
+        .collect()
+}
+
+/// Returns the properties of the schedules by the name of the function that each invokes.
+pub fn schedules() -> BTreeMap<String, Value> {
+    let stack = nested("Schedules");
+    resources(&stack, "AWS::Scheduler::Schedule")
+        .into_iter()
+        .map(|(id, schedule)| {
+            let function = id.strip_suffix("Schedule").expect("ids end with Schedule");
+            let schedule = schedule["Properties"].clone();
+            let alias = json!({ "Ref": format!("{function}Function.Alias") });
+            assert_eq!(schedule["Target"]["Arn"], alias, "{id}");
+            (kebab(function), schedule)
         })
         .collect()
 }

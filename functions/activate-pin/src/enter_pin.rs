@@ -68,7 +68,7 @@ pub(crate) async fn enter_pin(
         return Ok(Json(NextStepResponse::of(&caller.account, &caller)));
     };
     let counter = Counter::pin(issue, pin_policy);
-    let max_attempts = counter.limit.tries;
+    let max_attempts = counter.limit.max_attempts;
     let described = Described::by(&caller, Action::ActivatePin);
     let (described, scene) = (future::ready(Ok(described)), (&**policy, &caller.origin));
     let compare = async |comparer: Comparer<'_>| {

@@ -277,13 +277,13 @@ async fn check(
         |issue| issue.id.to_string(),
     );
     let code_policy = policy.registration_code.as_ref();
-    let tries = code_policy.map_or(0, |c| c.max_attempts.get());
+    let max_attempts = code_policy.map_or(0, |c| c.max_attempts.get());
     let counters = [
         Counter {
             kind: AttemptKind::RegistrationCode,
             subject,
             limit: Limit {
-                tries,
+                max_attempts,
                 window: Window::Until(issue.map_or(origin.at + A_MONTH, |i| i.expires_at)),
             },
         },

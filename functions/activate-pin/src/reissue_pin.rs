@@ -6,7 +6,7 @@ use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::membership::PendingStep;
-use vestibule_http::idempotency::{Created, Once, Repeat, once};
+use vestibule_http::idempotency::{self, Created, Once, Repeat, once};
 use vestibule_http::openapi::{IdempotencyParams, PortalParams, SignedInProblems};
 use vestibule_http::rate_limit::Counter;
 use vestibule_http::secret_check::Described;
@@ -42,8 +42,8 @@ pub(crate) async fn reissue_pin(
 ) -> Result<Created, Problem> {
     let policy = &caller.policy;
     // A repetition is not another letter, so it is not counted.
-    if let Some(key) = &key
-        && let Some(earlier) = key.earlier(&app, &caller).await?
+    if let Some(earlier) =
+        idempotency::earlier(&app, key.as_ref(), &caller.account, caller.origin.at).await?
     {
         return Ok(earlier);
     }

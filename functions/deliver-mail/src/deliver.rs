@@ -14,8 +14,8 @@ use crate::{MAX_ATTEMPTS, Mailer};
 pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 /// Returns the delay after a number of attempts: one minute, doubling up to four hours.
-pub fn wait_after(tries: u32) -> SignedDuration {
-    SignedDuration::from_mins((1 << tries.saturating_sub(1).min(8)).min(240))
+pub fn wait_after(attempts: u32) -> SignedDuration {
+    SignedDuration::from_mins((1 << attempts.saturating_sub(1).min(8)).min(240))
 }
 
 impl Mailer {
@@ -29,7 +29,7 @@ impl Mailer {
         let TakenMail {
             message,
             sender,
-            tries,
+            attempts,
             created_at,
         } = match self.store.claim_mail(id, claimed_at).await? {
             MailClaim::Taken(taken) => *taken,
@@ -43,13 +43,13 @@ impl Mailer {
         // Also checked before sending: if the function crashes on every attempt, it never reaches
         // the check after.
         let old = |at: Timestamp| at.duration_since(created_at) >= GIVE_UP_AFTER;
-        if old(claimed_at) && tries > 1 {
-            return self.give_up(id, tries).await;
+        if old(claimed_at) && attempts > 1 {
+            return self.give_up(id, attempts).await;
         }
         let mail = match message {
             Message::Mail(mail) => mail,
             Message::Recovery(request) => {
-                let sender = sender.as_deref().filter(|_| tries == 1);
+                let sender = sender.as_deref().filter(|_| attempts == 1);
                 let ending = self.recover(&request, sender).await?;
                 self.close(id, ending).await?;
                 return Ok(true);
@@ -64,7 +64,7 @@ impl Mailer {
             }
             Message::Logout(notice) => {
                 return self
-                    .log_out(&notice, (claimed_at, tries, old(claimed_at)))
+                    .log_out(&notice, (claimed_at, attempts, old(claimed_at)))
                     .await;
             }
             Message::Letter(_) => return Ok(false),
@@ -73,12 +73,12 @@ impl Mailer {
             Ok(policy) => policy,
             Err(error) if old(claimed_at) => {
                 tracing::error!(message = %id, %error, "the policy of the portal is invalid");
-                return self.give_up(id, tries).await;
+                return self.give_up(id, attempts).await;
             }
             Err(error) => {
                 // Only the emails of this portal wait.
                 tracing::error!(message = %id, portal = %mail.portal, %error, "an email waits until the policy is valid");
-                return self.postpone(id, (claimed_at, tries)).await;
+                return self.postpone(id, (claimed_at, attempts)).await;
             }
         };
         let Some(policy) = policy else {
@@ -94,7 +94,7 @@ impl Mailer {
             return Ok(false);
         }
         // Counted once, even if sending is repeated.
-        if tries == 1
+        if attempts == 1
             && let Some(reason) = self.exceeded(&mail, sender.as_deref(), policy).await?
         {
             return self.drop_limited(&mail, reason).await;
@@ -108,10 +108,10 @@ impl Mailer {
             }
             Err(error) if error.is_temporary() => {
                 if old(self.clock.now()) {
-                    return self.give_up(id, tries).await;
+                    return self.give_up(id, attempts).await;
                 }
-                tracing::warn!(message = %id, tries, %error, "email delayed");
-                self.postpone(id, (claimed_at, tries)).await
+                tracing::warn!(message = %id, attempts, %error, "email delayed");
+                self.postpone(id, (claimed_at, attempts)).await
             }
             Err(error) => {
                 tracing::error!(message = %id, %error, "SES rejected an email permanently");
@@ -145,15 +145,15 @@ impl Mailer {
     pub(crate) async fn postpone(
         &self,
         id: &MessageId,
-        (claimed_at, tries): (Timestamp, u32),
+        (claimed_at, attempts): (Timestamp, u32),
     ) -> Result<bool, StoreError> {
-        let next = self.clock.now() + wait_after(tries);
+        let next = self.clock.now() + wait_after(attempts);
         self.store.postpone_mail(id, claimed_at, next).await?;
         Ok(false)
     }
 
-    async fn give_up(&self, id: &MessageId, tries: u32) -> Result<bool, StoreError> {
-        tracing::error!(message = %id, tries, "gave up on an email that could not be sent");
+    async fn give_up(&self, id: &MessageId, attempts: u32) -> Result<bool, StoreError> {
+        tracing::error!(message = %id, attempts, "gave up on an email that could not be sent");
         self.close(id, Ending::Failed).await?;
         Ok(false)
     }

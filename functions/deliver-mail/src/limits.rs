@@ -26,7 +26,9 @@ impl Mailer {
     ) -> Result<Option<&'static str>, StoreError> {
         let limits = &policy.rate_limits.email;
         let volume = mail.text.volume();
-        let is_over = async |kind, subject: &str, tries| self.is_over(kind, subject, tries).await;
+        let is_over = async |kind, subject: &str, max_attempts| {
+            self.is_over(kind, subject, max_attempts).await
+        };
         // A recovery was counted for its sender as a request.
         if let Some(sender) = sender.filter(|_| volume != Volume::Recovery) {
             let of_sender = limits.max_per_sender.get();
@@ -38,7 +40,7 @@ impl Mailer {
                 return Ok(Some("sender_limit"));
             }
         }
-        let (kind, tries) = match volume {
+        let (kind, max_attempts) = match volume {
             Volume::Requested | Volume::Confirmation => (
                 AttemptKind::RequestedMail,
                 limits.max_requested_per_recipient.get(),
@@ -49,7 +51,7 @@ impl Mailer {
             ),
             Volume::Feedback | Volume::Recovery => return Ok(None),
         };
-        let is_over = is_over(kind, &mail.to.mailbox_key(), tries).await?;
+        let is_over = is_over(kind, &mail.to.mailbox_key(), max_attempts).await?;
         Ok(is_over.then_some("recipient_limit"))
     }
 
@@ -92,12 +94,12 @@ impl Mailer {
         &self,
         kind: AttemptKind,
         subject: &str,
-        tries: u32,
+        max_attempts: u32,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let counted = self
             .store
-            .count_attempt(kind, subject, Limit::daily(tries), now);
+            .count_attempt(kind, subject, Limit::daily(max_attempts), now);
         counted.await.map(|attempt| attempt.allowed.is_none())
     }
 

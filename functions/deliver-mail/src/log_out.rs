@@ -70,11 +70,11 @@ impl Mailer {
     pub(crate) async fn log_out(
         &self,
         notice: &LogoutNotice,
-        (claimed_at, tries, is_old): (Timestamp, u32, bool),
+        (claimed_at, attempts, is_old): (Timestamp, u32, bool),
     ) -> Result<bool, StoreError> {
         let id = &notice.id;
         let sent = match self.portals.get(notice.portal.as_str()) {
-            Ok(Some(policy)) => self.post(notice, policy, tries).await,
+            Ok(Some(policy)) => self.post(notice, policy, attempts).await,
             Ok(None) => Ok(false),
             Err(error) => Err(error.to_string()),
         };
@@ -95,8 +95,8 @@ impl Mailer {
             self.close(id, Ending::Failed).await?;
             return Ok(false);
         }
-        tracing::warn!(message = %id, application = notice.application, tries, failure, "logout notice delayed");
-        self.postpone(id, (claimed_at, tries)).await
+        tracing::warn!(message = %id, application = notice.application, attempts, failure, "logout notice delayed");
+        self.postpone(id, (claimed_at, attempts)).await
     }
 
     /// Posts a signed logout token. Returns `false` if the application has no address for it.
@@ -104,7 +104,7 @@ impl Mailer {
         &self,
         notice: &LogoutNotice,
         policy: &Policy,
-        tries: u32,
+        attempts: u32,
     ) -> Result<bool, String> {
         let application = policy.application(&notice.application);
         let uri = application.and_then(|a| a.backchannel_logout_uri.as_ref());
@@ -118,7 +118,7 @@ impl Mailer {
             "aud": notice.application,
             "iat": now.as_second(),
             "exp": now.as_second() + VALID_SECONDS,
-            "jti": format!("{}-{tries}", notice.id),
+            "jti": format!("{}-{attempts}", notice.id),
             "sid": notice.session,
             "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
         });

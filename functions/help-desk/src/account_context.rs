@@ -299,7 +299,7 @@ impl<'a> AccountContext<'a> {
             .filter_map(|m| m.organization.as_ref());
         let (organizations, locked) = futures::future::try_join(
             app.store.organizations(&policy.portal, theirs),
-            app.store.is_used_up(&counters, limit),
+            app.store.is_exhausted(&counters, limit),
         )
         .await?;
         Ok(Self {

@@ -175,7 +175,7 @@ pub(crate) async fn add_user(
 /// The limit of additions with an initial password for each administrator, who also chooses the username and
 /// learns whether it is taken.
 const ADDITIONS_AN_HOUR: Limit = Limit {
-    tries: 100,
+    max_attempts: 100,
     window: Window::Minutes(AN_HOUR),
 };
 

@@ -54,7 +54,7 @@ pub(crate) struct ListQuery {
 
 /// List users
 ///
-/// Lists or searches the users of the caller's organization, administrators first.
+/// Lists or searches the users of the caller's organization: administrators first, then by last and first name.
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
     operation_id = "list_users",

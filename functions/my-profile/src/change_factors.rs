@@ -177,17 +177,18 @@ pub(crate) async fn rename_second_factor(
     .await
 }
 
-/// Remove a second factor
+/// Remove a second factor or a trusted device
 ///
 /// Removes one of the caller's passkeys or authenticator apps and notifies the user. With the last one, the
-/// recovery codes are removed too.
+/// recovery codes are removed too. The id of a trusted device ends the trust in it: its next sign-in requires the
+/// second factor.
 #[utoipa::path(
     delete, path = "/{portal}/me/second-factors/{id}", tag = "profile",
     operation_id = "remove_second_factor",
     params(FactorParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204, description = "The factor is removed"),
+        (status = 204, description = "The factor or the trust is removed"),
         (status = 403, description = "`step-up-required` or `next-step-required`"),
         (status = 409, description = "`last-factor`: the caller's role requires one (MF-02)"),
         SignedInProblems, NotFoundProblems,

@@ -21,6 +21,8 @@ pub(crate) struct SecondFactorsResponse {
     authenticator_apps: Vec<FactorResponse>,
     /// The number of unused recovery codes.
     recovery_codes_left: usize,
+    /// The devices on which the caller signs in without a second factor (MF-08).
+    trusted_devices: Vec<TrustedDeviceResponse>,
     /// The reset that an administrator or the help desk started. Absent if none is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_reset: Option<FactorResetResponse>,
@@ -35,6 +37,19 @@ pub(crate) struct PasskeyResponse {
     is_synchronized: bool,
     /// Whether the passkey signs in without the password.
     signs_in_alone: bool,
+}
+
+/// A device on which the caller signs in without a second factor.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrustedDeviceResponse {
+    /// The id, used to remove it.
+    id: String,
+    /// The browser and system that the device reported.
+    program: String,
+    trusted_at: String,
+    expires_at: String,
+    /// Whether it is the device of this session.
+    is_current: bool,
 }
 
 /// What all second factors have.
@@ -62,7 +77,7 @@ impl FactorResponse {
 
 /// List your second factors
 ///
-/// Returns the caller's passkeys and authenticator apps, and how many recovery codes are left.
+/// Returns the caller's passkeys, authenticator apps and trusted devices, and how many recovery codes are left.
 #[utoipa::path(
     get, path = "/{portal}/me/second-factors", tag = "profile",
     operation_id = "list_second_factors",
@@ -83,13 +98,24 @@ pub(crate) async fn list_second_factors(SignedIn(caller): SignedIn) -> Json<Seco
         is_synchronized: p.credential.backed_up,
         signs_in_alone: p.signs_in_alone,
     });
+    let now = caller.origin.at;
+    let trusted = factors.trusted_devices.iter();
+    let trusted = trusted.filter(|(_, device)| now < device.expires_at);
+    let devices = trusted.map(|(digest, device)| TrustedDeviceResponse {
+        id: device.id.to_string(),
+        program: device.program.clone(),
+        trusted_at: moment(device.trusted_at),
+        expires_at: moment(device.expires_at),
+        is_current: caller.session.device.as_ref() == Some(digest),
+    });
     let apps = factors.apps.iter().map(|a| FactorResponse::of(&a.info));
     Json(SecondFactorsResponse {
         methods: methods.into_iter().map(|m| m.into_str()).collect(),
-        is_required: requires_second_factor(account, policy, policy.today(caller.origin.at)),
+        is_required: requires_second_factor(account, policy, policy.today(now)),
         passkeys: passkeys.collect(),
         authenticator_apps: apps.collect(),
         recovery_codes_left: factors.recovery_codes.len(),
-        pending_reset: FactorResetResponse::of(account, caller.origin.at),
+        trusted_devices: devices.collect(),
+        pending_reset: FactorResetResponse::of(account, now),
     })
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::profile::{self, MAX_FEEDBACK_LENGTH as MAX_LENGTH};
 use vestibule_domain::state::audit::Action;
-use vestibule_http::idempotency::{Created, Once, RepeatableBody, once};
+use vestibule_http::idempotency::{self, Created, Once, RepeatableBody, once};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, IdempotencyParams, PortalParams};
 use vestibule_http::rate_limit::Counter;
 use vestibule_http::secret_check::Described;
@@ -63,8 +63,8 @@ pub(crate) async fn send_feedback(
         ));
     }
     // A repetition is not another message, so it is not counted.
-    if let Some(key) = &key
-        && let Some(earlier) = key.earlier(&app, &caller).await?
+    if let Some(earlier) =
+        idempotency::earlier(&app, key.as_ref(), &caller.account, caller.origin.at).await?
     {
         return Ok(earlier);
     }

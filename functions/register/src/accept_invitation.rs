@@ -1,7 +1,6 @@
 //! `POST /{portal}/invitations/accept`: registers an invited person (AG-08).
 
 use axum::extract::State;
-use axum::response::Response;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
@@ -18,14 +17,17 @@ use vestibule_domain::state::session::Token;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{Email, Sensitive, Username};
 use vestibule_http::credentials::{self, ParsedAnswer, QuestionAnswerFields};
-use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
+use vestibule_http::idempotency::{self, Created, RepeatableBody};
+use vestibule_http::openapi::{
+    FieldProblems, IdempotencyParams, InvitationLinkProblems, PortalParams,
+};
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::secret_check::{self, Described};
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, request_limit, transact};
+use vestibule_http::{App, FieldErrors, Portal, Problem, request_limit, transact};
 use vestibule_store::attempts::AttemptKind;
 
 use crate::look_up_invitation::{find, problem, standing};
-use crate::register::{RegistrationResponse, created};
+use crate::register::{RegistrationResponse, created, repeated};
 
 /// The registration of an invited person.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,7 +75,7 @@ enum Found {
 #[utoipa::path(
     post, path = "/{portal}/invitations/accept", tag = "registration",
     operation_id = "accept_invitation",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = AcceptInvitationRequest,
     responses(
         (status = 201, body = RegistrationResponse, description = "The new account", headers(("location" = String, description = "The URL of the caller's profile"))),
@@ -86,8 +88,8 @@ pub(crate) async fn accept_invitation(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<AcceptInvitationRequest>,
-) -> Result<Response, Problem> {
+    RepeatableBody(request, key): RepeatableBody<AcceptInvitationRequest>,
+) -> Result<Created, Problem> {
     let mut rng = app.rng();
     let mut fields = FieldErrors::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
@@ -182,21 +184,23 @@ pub(crate) async fn accept_invitation(
                 id: id.clone(),
             };
             let context = Context::new(policy, origin, rng);
-            accept_invitation::accept(invitation, standing, token, applicant, context)
-                .map(|accepted| (Some(accepted.account), Some(accepted.decision)))
-                .map_err(|refusal| problem(refusal, policy))
+            let accepted =
+                accept_invitation::accept(invitation, standing, token, applicant, context)
+                    .map_err(|refusal| problem(refusal, policy))?;
+            let account = &accepted.account;
+            let response = created(account, account.memberships.first(), (policy, origin))?;
+            let (key, decision) = (key.as_ref(), accepted.decision);
+            let decision = idempotency::keep(decision, key, &response, account, origin.at)?;
+            Ok((Some(response), Some(decision)))
         },
     )
     .await?;
     match (accepted, state) {
-        (Some(account), _) => {
-            let membership = account.memberships.first();
-            Ok(created(&account, membership, policy, origin))
-        }
+        (Some(response), _) => Ok(response),
         (None, Found::Accepted(owner, invitation, attempts)) => {
-            secret_check::record_repeated(app, &owner, Some(attempts), origin).await?;
             let membership = owner.membership(Some(&invitation.organization));
-            Ok(created(&owner, membership, policy, origin))
+            let owner = (&*owner, membership, attempts);
+            repeated(app, owner, key.as_ref(), (policy, origin)).await
         }
         (None, Found::Open { .. }) => Err(Problem::internal("an acceptance was not decided")),
     }

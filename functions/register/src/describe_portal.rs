@@ -128,6 +128,9 @@ pub(crate) struct SecondFactorDescription {
 pub(crate) struct Brand {
     /// The color of the header, such as `#0b5c6b`.
     color: String,
+    /// The logo, as a data URL with a PNG or SVG image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logo: Option<String>,
 }
 
 /// A service, publication, role or portal.
@@ -279,6 +282,7 @@ fn describe(policy: &Policy, help_desk_for: Vec<OfferedItem>) -> PortalResponse 
         home_country: policy.plan.home_country.0.as_str().to_owned(),
         brand: policy.brand.as_ref().map(|b| Brand {
             color: b.color.as_str().to_owned(),
+            logo: b.logo.as_ref().map(|logo| logo.as_str().to_owned()),
         }),
         roles: policy
             .roles

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use futures::future;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -29,11 +27,12 @@ use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
-use vestibule_http::openapi::{FieldProblems, PortalParams};
+use vestibule_http::idempotency::{self, Created, Repeatable, RepeatableBody};
+use vestibule_http::openapi::{FieldProblems, IdempotencyParams, PortalParams};
 use vestibule_http::rate_limit::Scene;
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::secret_check::{self, Comparer, Described, Proven};
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, responses, transact, verification};
+use vestibule_http::{App, FieldErrors, Portal, Problem, responses, transact, verification};
 
 /// A registration against the plan's records.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -124,7 +123,7 @@ enum Matched {
 #[utoipa::path(
     post, path = "/{portal}/registrations", tag = "registration",
     operation_id = "register",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = RegistrationRequest,
     responses(
         (status = 201, body = RegistrationResponse, description = "The new account", headers(("location" = String, description = "The URL of the user's profile"))),
@@ -137,8 +136,8 @@ pub(crate) async fn register(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<RegistrationRequest>,
-) -> Result<Response, Problem> {
+    RepeatableBody(request, key): RepeatableBody<RegistrationRequest>,
+) -> Result<Created, Problem> {
     let mut rng = app.rng();
     let parsed = parse(&request, &policy, &mut rng)?;
     let (app, policy, origin, parsed) = (&app, &*policy, &origin, &parsed);
@@ -146,7 +145,9 @@ pub(crate) async fn register(
     let (matched, proven) = match checked {
         Some((Matched::Open(record), proven)) => (record, proven),
         Some((Matched::Registered(owner, record, attempts), _)) => {
-            return repeated(app, &owner, (&record, attempts), (policy, origin)).await;
+            let membership = of_record(&owner, &record);
+            let owner = (&*owner, membership, attempts);
+            return repeated(app, owner, key.as_ref(), (policy, origin)).await;
         }
         None => return Err(problem(&Refusal::NotMatched, policy)),
     };
@@ -218,8 +219,13 @@ pub(crate) async fn register(
             Ok(
                 match rules::register(record.as_deref(), registration, context) {
                     Ok(Registered { account, decision }) => {
+                        let response =
+                            created(&account, account.memberships.first(), (policy, origin))?;
                         let decision = decision.change(Change::ForgetAttempts(proven.attempts()));
-                        (Some(Ok(account)), Some(decision))
+                        let key = key.as_ref();
+                        let decision =
+                            idempotency::keep(decision, key, &response, &account, origin.at)?;
+                        (Some(Ok(response)), Some(decision))
                     }
                     Err(refusal) => (Some(Err(refusal)), None),
                 },
@@ -228,16 +234,14 @@ pub(crate) async fn register(
     )
     .await?;
     match (registered, state) {
-        (Some(Ok(account)), _) => {
-            let membership = account.memberships.first();
-            Ok(created(&account, membership, policy, origin))
-        }
+        (Some(Ok(response)), _) => Ok(response),
         (Some(Err(refusal)), _) => {
             let context = Context::new(policy, origin, &mut rng);
             Err(refused(app, &refusal, Actor::Unknown, context).await?)
         }
         (None, Found::Registered(owner, attempts)) => {
-            repeated(app, &owner, (matched, attempts), (policy, origin)).await
+            let owner = (&*owner, of_record(&owner, matched), attempts);
+            repeated(app, owner, key.as_ref(), (policy, origin)).await
         }
         (None, Found::Taken | Found::Open { .. }) => {
             Err(problem(&Refusal::AlreadyRegistered, policy))
@@ -332,19 +336,25 @@ fn is_same_person(owner: &Account, parsed: &Parsed<'_>, policy: &Policy) -> bool
     is_same_name && owner.email.key() == parsed.email.key() && owner.status == Status::Active
 }
 
-/// Records that a registration was repeated and returns the same response.
-async fn repeated(
-    app: &App,
-    owner: &Account,
-    (record, attempts): (&PlanRecord, AttemptKey),
-    (policy, origin): Scene<'_>,
-) -> Result<Response, Problem> {
-    secret_check::record_repeated(app, owner, Some(attempts), origin).await?;
-    let membership = owner
+/// Returns the membership that an account registered with a record.
+fn of_record<'a>(owner: &'a Account, record: &PlanRecord) -> Option<&'a Membership> {
+    owner
         .memberships
         .iter()
-        .find(|m| m.record.as_ref() == Some(&record.key));
-    Ok(created(owner, membership, policy, origin))
+        .find(|m| m.record.as_ref() == Some(&record.key))
+}
+
+/// Records that a registration was repeated with the right password and returns the same response: the one that
+/// was kept for the key, or what it would be now.
+pub(crate) async fn repeated(
+    app: &App,
+    (owner, membership, attempts): (&Account, Option<&Membership>, AttemptKey),
+    key: Option<&Repeatable>,
+    (policy, origin): Scene<'_>,
+) -> Result<Created, Problem> {
+    secret_check::record_repeated(app, owner, Some(attempts), origin).await?;
+    let earlier = idempotency::earlier(app, key, owner, origin.at).await?;
+    earlier.map_or_else(|| created(owner, membership, (policy, origin)), Ok)
 }
 
 /// The organization that was already created from a record (EX-03), and everyone who manages it.
@@ -401,9 +411,8 @@ pub(crate) fn fresh_pin(
 pub(crate) fn created(
     account: &Account,
     membership: Option<&Membership>,
-    policy: &Policy,
-    origin: &Origin,
-) -> Response {
+    (policy, origin): Scene<'_>,
+) -> Result<Created, Problem> {
     let notices = membership
         .filter(|m| rules::requires_backup_administrator(m.role, policy))
         .map(|_| "invite_backup".to_owned());
@@ -415,11 +424,7 @@ pub(crate) fn created(
         reason: responses::reason(next_step),
         notices: notices.into_iter().collect(),
     };
-    let mut response = (StatusCode::CREATED, Json(body)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/{}/me", policy.portal)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
+    Created::at(format!("/{}/me", policy.portal), &body)
 }
 
 /// Records the refusal on the audit trail and returns it as a problem.

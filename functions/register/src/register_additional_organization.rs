@@ -19,11 +19,11 @@ use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
 use vestibule_domain::values::ids::OrganizationId;
 use vestibule_domain::values::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
-use vestibule_http::idempotency::Created;
-use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::idempotency::{self, Created, RepeatableBody};
+use vestibule_http::openapi::{FieldProblems, IdempotencyParams, PortalParams, SignedInProblems};
 use vestibule_http::secret_check::{self, Described};
 use vestibule_http::{
-    App, Body, Caller, FieldErrors, Problem, SignedIn, responses, transact, verification,
+    App, Caller, FieldErrors, Problem, SignedIn, responses, transact, verification,
 };
 
 use crate::register::{
@@ -84,7 +84,7 @@ struct Parsed<'a> {
 #[utoipa::path(
     post, path = "/{portal}/me/organizations", tag = "registration",
     operation_id = "register_additional_organization",
-    params(PortalParams),
+    params(PortalParams, IdempotencyParams),
     request_body = AdditionalOrganizationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
@@ -97,11 +97,16 @@ struct Parsed<'a> {
 pub(crate) async fn register_additional_organization(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<AdditionalOrganizationRequest>,
+    RepeatableBody(request, key): RepeatableBody<AdditionalOrganizationRequest>,
 ) -> Result<Created, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     let parsed = parse(&request, &caller)?;
     let (app, caller, parsed) = (&app, &caller, &parsed);
+    // A repetition is not an attempt at the record.
+    let key = key.as_ref();
+    if let Some(earlier) = idempotency::earlier(app, key, &caller.account, origin.at).await? {
+        return Ok(earlier);
+    }
     let registration_type = parsed.registration_type;
     let described = Described::by(caller, Action::RegisterAdditionalOrganization);
     let entered = (&parsed.record, &parsed.verification);
@@ -109,7 +114,7 @@ pub(crate) async fn register_additional_organization(
         secret_check::verification(app, entered, STEP, described, (policy, origin)).await?;
     let (matched, proven) = checked.ok_or_else(|| problem(&Refusal::NotMatched, policy))?;
     let matched = &matched;
-    let ((.., repeated, _), registered) = transact(
+    let ((account, _, repeated, _), registered) = transact(
         app,
         |attempt| async move {
             let mut account = caller.latest(app, attempt).await?;
@@ -140,7 +145,7 @@ pub(crate) async fn register_additional_organization(
         },
         |(account, record, repeated, organization), rng| {
             if let Some(membership) = repeated {
-                return Ok((Ok((account.clone(), membership.clone())), None));
+                return Ok((Ok(new_membership(account, membership, caller)?), None));
             }
             let request = AdditionalOrganization {
                 registration_type,
@@ -160,8 +165,11 @@ pub(crate) async fn register_additional_organization(
                 Ok(Registered { account, decision }) => {
                     let membership = account.memberships.last().cloned();
                     let membership = membership.ok_or_else(Problem::conflict)?;
+                    let response = new_membership(&account, &membership, caller)?;
                     let decision = decision.change(Change::ForgetAttempts(proven.attempts()));
-                    Ok((Ok((account, membership)), Some(decision)))
+                    let decision =
+                        idempotency::keep(decision, key, &response, &account, origin.at)?;
+                    Ok((Ok(response), Some(decision)))
                 }
                 Err(refusal) => Ok((Err(refusal), None)),
             }
@@ -169,12 +177,13 @@ pub(crate) async fn register_additional_organization(
     )
     .await?;
     match registered {
-        Ok((account, membership)) => {
-            if repeated.is_some() {
-                secret_check::record_repeated(app, &account, None, origin).await?;
-            }
-            new_membership(&account, &membership, caller)
+        Ok(response) if repeated.is_some() => {
+            secret_check::record_repeated(app, &account, None, origin).await?;
+            // Perhaps a request with the same key was committed in the meantime.
+            let earlier = idempotency::earlier(app, key, &account, origin.at).await?;
+            Ok(earlier.unwrap_or(response))
         }
+        Ok(response) => Ok(response),
         Err(refusal) => {
             let actor = Actor::Account(caller.account.id.clone());
             Err(refused(app, &refusal, actor, caller.context(&mut app.rng())).await?)

@@ -3,10 +3,11 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::rules::{password, second_factor as rules};
+use vestibule_domain::rules::{device, password, second_factor as rules};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::second_factor::{self, FactorRequest};
@@ -14,6 +15,7 @@ use vestibule_http::secret_check::{self, Described};
 use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, transact};
 
 use crate::SessionResponse;
+use crate::start_session::user_agent;
 
 /// The caller's second factor.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -46,8 +48,10 @@ pub(crate) struct SecondFactorRequest {
 pub(crate) async fn give_second_factor(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
+    headers: HeaderMap,
     Body(request): Body<SecondFactorRequest>,
 ) -> Result<Json<SessionResponse>, Problem> {
+    let program = device::program(user_agent(&headers));
     let entered = request.factor.parse()?;
     let (given, proven) = second_factor::check(&app, &caller, &entered).await?;
     let (_, result) = transact(
@@ -56,7 +60,7 @@ pub(crate) async fn give_second_factor(
         |account, rng| {
             let (session, attempts) = (&caller.session, proven.attempts());
             let context = caller.context(rng);
-            let trusts = request.trust_device;
+            let trusts = request.trust_device.then(|| program.clone());
             match rules::give(account, session, &given, trusts, attempts, context) {
                 Ok((after, session, decision)) => Ok((Ok((after, session)), decision)),
                 Err(refusal) => {

@@ -124,7 +124,7 @@ async fn check_pin(
     let pin: Option<Sensitive> = fields.take("pin", text::digits(pin, digits, digits));
     let pin = fields.into_result(pin)?;
     let counter = Counter::pin(issue, rules);
-    let max_attempts = counter.limit.tries;
+    let max_attempts = counter.limit.max_attempts;
     let described = future::ready(Ok(Described::by(caller, Action::ResetSecondFactors)));
     let compare = async |comparer: Comparer<'_>| {
         let is_right = comparer.is_pin(issue, &pin);

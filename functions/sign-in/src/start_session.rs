@@ -52,11 +52,16 @@ pub(crate) fn presented_device(
 
 /// Describes where a person signs in from.
 pub(crate) fn arrival<'a>(device: &'a Device, headers: &'a HeaderMap) -> Arrival<'a> {
-    let user_agent = headers.get(header::USER_AGENT);
     Arrival {
         device,
-        user_agent: user_agent.and_then(|v| v.to_str().ok()),
+        user_agent: user_agent(headers),
     }
+}
+
+/// Returns the User-Agent header, if it was sent.
+pub(crate) fn user_agent(headers: &HeaderMap) -> Option<&str> {
+    let sent = headers.get(header::USER_AGENT);
+    sent.and_then(|value| value.to_str().ok())
 }
 
 /// Returns the organization of an account that belongs to only one.

@@ -13,6 +13,13 @@ export const page = (path = "") => {
 /** A link to a page. */
 export const link = (path, text, properties) => h("a", { href: page(path), ...properties }, text);
 
+/** A link whose history entry contains something personal, which is kept out of the address (PG-05). */
+export function linkWith(entry, path, text, properties) {
+  const made = link(path, text, properties);
+  made.entry = entry;
+  return made;
+}
+
 /** What the person can go to. */
 export function destinations() {
   const { portal, me } = state;
@@ -58,7 +65,7 @@ export function header(current) {
     "header",
     { class: "top" },
     h("div", { class: "band" }, h("div", { class: "wide" },
-      h("a", { class: "brand", href: page("") }, portal.title),
+      h("a", { class: "brand", href: page("") }, portal.brand?.logo ? h("img", { class: "logo", src: portal.brand.logo, alt: portal.plan, height: 40 }) : null, portal.title),
       me ? h("div", { class: "who" }, me.next_step ? null : h("span", null, `${me.first_name} ${me.last_name}`), link("sign-out", "Sign out")) : link("sign-in", "Sign in"))),
     items.length
       ? h("nav", { "aria-label": "Main" }, h("ul", { class: "wide" }, items.map(([path, text]) => h("li", null, link(path, text, { "aria-current": path === closest ? "page" : null })))))

@@ -65,6 +65,7 @@ const ROUTES = [
   ["access-review", "reviews", "review", "full"],
   ["agents", "reviews", "agents", "full"],
   ["audit-trail", "audit", "own", "full"],
+  ["plan-records/unlock", "help-desk", "unlockRecord", "full"],
   ["accounts", "help-desk", "search", "full"],
   ["accounts/audit-trail", "audit", "portals", "full"],
   ["accounts/:portal/:id", "help-desk", "account", "full"],
@@ -188,7 +189,9 @@ async function failed(error, path) {
 
 /** The page that confirms a sensitive page, which is shown next (MF-07). */
 async function confirmation() {
-  const [{ confirmationForm }, session] = await Promise.all([import("./factors.js"), get("sessions/current")]);
+  const asked = state.session ?? get("sessions/current");
+  state.session = undefined;
+  const [{ confirmationForm }, session] = await Promise.all([import("./factors.js"), asked]);
   return { title: "Confirm that it is you", body: [h("p", null, "You are about to see or change something sensitive."), confirmationForm({ kinds: session.second_factors ?? [], done: () => render() })] };
 }
 
@@ -267,8 +270,8 @@ document.addEventListener("click", (event) => {
   // These can be on the way to somewhere.
   const { returnTo } = history.state ?? {};
   const onTheWay = ["organizations", "profile/second-factors/"].some((path) => url.pathname.startsWith(page(path)));
-  const entry = returnTo && onTheWay ? { returnTo } : {};
-  if (url.href !== location.href) history.pushState(entry, "", url);
+  const entry = anchor.entry ?? (returnTo && onTheWay ? { returnTo } : {});
+  if (url.href !== location.href || anchor.entry) history.pushState(entry, "", url);
   render();
 });
 

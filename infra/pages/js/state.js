@@ -5,6 +5,8 @@ export const state = {
   portal: undefined,
   /** The profile of the signed-in person. */
   me: undefined,
+  /** The session, if a page has asked for it. */
+  session: undefined,
   /** A message for the next page. */
   message: undefined,
   /** Goes to a page; the path is relative to the folder of the pages. */

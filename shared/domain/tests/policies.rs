@@ -1647,7 +1647,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles single_sign_on application",
     ),
-    ("`[brand]`", "BrandPolicy", "color"),
+    ("`[brand]`", "BrandPolicy", "color logo"),
     ("`[plan]`", "Plan", "id name return_address home_country"),
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
     ("`[help_desk_for]`", "HelpDeskFor", "portals"),

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vestibule_domain::Decision;
 use vestibule_domain::decision::{Change, KeptResponse, RepeatKey};
+use vestibule_domain::state::account::Account;
 use vestibule_domain::values::text::Sensitive;
 
 use crate::request::{json_bytes, read};
@@ -70,14 +71,15 @@ impl Repeatable {
         }))
     }
 
-    /// Returns the response that was kept for an earlier request with this key.
-    ///
-    /// # Errors
-    /// A problem when the earlier request was another one.
-    pub async fn earlier(&self, app: &App, caller: &Caller) -> Result<Option<Created>, Problem> {
-        let (portal, account) = (&caller.policy.portal, &caller.account.id);
-        let now = caller.origin.at;
-        let kept = app.store.kept_response(portal, account, &self.key, now);
+    async fn earlier(
+        &self,
+        app: &App,
+        owner: &Account,
+        now: Timestamp,
+    ) -> Result<Option<Created>, Problem> {
+        let kept = app
+            .store
+            .kept_response(&owner.portal, &owner.id, &self.key, now);
         let Some(kept) = kept.await? else {
             return Ok(None);
         };
@@ -98,7 +100,7 @@ impl Repeatable {
         }))
     }
 
-    fn keep(&self, response: &Created, caller: &Caller) -> Result<Change, Problem> {
+    fn keep(&self, response: &Created, owner: &Account, now: Timestamp) -> Result<Change, Problem> {
         let fingerprint = self.fingerprint.clone();
         let kept = Kept {
             fingerprint,
@@ -106,13 +108,45 @@ impl Repeatable {
         };
         let response = serde_json::to_string(&kept).map_err(Problem::internal)?;
         Ok(Change::KeepResponse(Box::new(KeptResponse {
-            portal: caller.policy.portal.clone(),
-            account: caller.account.id.clone(),
+            portal: owner.portal.clone(),
+            account: owner.id.clone(),
             key: self.key.clone(),
             response: Sensitive::new(response),
-            expires_at: caller.origin.at + KEPT_FOR,
+            expires_at: now + KEPT_FOR,
         })))
     }
+}
+
+/// Returns the response that was kept for an earlier request with the key, if the request has one. Keys belong to
+/// an account: that of the caller, or the one that a request without a session created and whose password it has.
+///
+/// # Errors
+/// A problem when the earlier request was another one.
+pub async fn earlier(
+    app: &App,
+    key: Option<&Repeatable>,
+    owner: &Account,
+    now: Timestamp,
+) -> Result<Option<Created>, Problem> {
+    match key {
+        Some(key) => key.earlier(app, owner, now).await,
+        None => Ok(None),
+    }
+}
+
+/// Adds to a decision that its response is kept for the key of the request, if it has one.
+///
+/// # Errors
+/// A problem when the response cannot be serialized.
+pub fn keep(
+    decision: Decision,
+    key: Option<&Repeatable>,
+    response: &Created,
+    owner: &Account,
+    now: Timestamp,
+) -> Result<Decision, Problem> {
+    let kept = key.map(|key| key.keep(response, owner, now)).transpose()?;
+    Ok(kept.into_iter().fold(decision, Decision::change))
 }
 
 fn header_value(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -237,31 +271,25 @@ where
     L: Future<Output = Result<S, Problem>>,
     D: Into<Option<Decision>>,
 {
-    if let Some(key) = key
-        && let Some(earlier) = key.earlier(app, caller).await?
-    {
+    let (owner, now) = (&caller.account, caller.origin.at);
+    if let Some(earlier) = earlier(app, key, owner, now).await? {
         return Ok(earlier);
     }
     let done = transact(app, load, |state, rng| {
         let (outcome, decision) = decide(state, rng)?;
         let response = respond(state, &outcome)?;
-        let decision: Option<Decision> = match (decision.into(), key) {
-            (Some(decision), Some(key)) => Some(decision.change(key.keep(&response, caller)?)),
-            (decision, _) => decision,
-        };
-        let is_new = decision.is_some();
-        Ok(((response, is_new), decision))
+        let decision: Option<Decision> = decision.into();
+        let kept = decision.map(|decision| keep(decision, key, &response, owner, now));
+        let decision = kept.transpose()?;
+        Ok(((response, decision.is_some()), decision))
     })
     .await;
-    match (done, key) {
+    match done {
+        Ok((_, (response, true))) => Ok(response),
         // There was nothing to do, so perhaps an earlier request with the key did it.
-        (Ok((_, (response, false))), Some(key)) => {
-            Ok(key.earlier(app, caller).await?.unwrap_or(response))
-        }
-        (Ok((_, (response, _))), _) => Ok(response),
+        Ok((_, (response, false))) => Ok(earlier(app, key, owner, now).await?.unwrap_or(response)),
         // Perhaps a request with the same key was committed in the meantime.
-        (Err(problem), Some(key)) => key.earlier(app, caller).await?.ok_or(problem),
-        (Err(problem), None) => Err(problem),
+        Err(problem) => earlier(app, key, owner, now).await?.ok_or(problem),
     }
 }
 

@@ -71,7 +71,7 @@ fn counters(decision: &Decision, policy: &Policy) -> Vec<Counter> {
             | Message::Logout(_) => None,
         });
     let counted = requested.filter_map(|(mail, volume)| {
-        let (subject, tries) = match (volume, &audit.organization) {
+        let (subject, max_attempts) = match (volume, &audit.organization) {
             (Volume::Requested, Some(organization)) => (
                 format!("{organization}/{}", mail.to.mailbox_key()),
                 limits.max_requested_per_recipient.get(),
@@ -85,7 +85,7 @@ fn counters(decision: &Decision, policy: &Policy) -> Vec<Counter> {
         Some(Counter {
             kind: AttemptKind::MailRequest,
             subject,
-            limit: Limit::daily(tries),
+            limit: Limit::daily(max_attempts),
         })
     });
     counted.collect()

@@ -14,6 +14,7 @@ use vestibule_domain::state::audit::Action;
 use vestibule_store::{CommitError, StoreError};
 
 use crate::privileged::Refused;
+use crate::request::foreign_cursor;
 
 /// The maximum number of fields that a problem names, to limit the size of the response.
 const MAX_ERRORS: usize = 20;
@@ -306,7 +307,10 @@ impl From<PolicyError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(cause: StoreError) -> Self {
-        Self::unavailable(&cause)
+        match cause {
+            StoreError::ForeignCursor => foreign_cursor(),
+            StoreError::Unavailable(_) | StoreError::Corrupt(_) => Self::unavailable(&cause),
+        }
     }
 }
 

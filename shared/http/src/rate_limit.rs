@@ -20,11 +20,11 @@ pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
     let window = Window::Minutes(policy.window_minutes.get());
     (
         Limit {
-            tries: policy.max_attempts.get(),
+            max_attempts: policy.max_attempts.get(),
             window,
         },
         Limit {
-            tries: policy.max_attempts_per_source.get(),
+            max_attempts: policy.max_attempts_per_source.get(),
             window,
         },
     )
@@ -76,7 +76,7 @@ impl Counter {
             kind: AttemptKind::Record,
             subject: record_subject(record),
             limit: Limit {
-                tries: MAX_ATTEMPTS_PER_RECORD,
+                max_attempts: MAX_ATTEMPTS_PER_RECORD,
                 window: Window::Lifetime,
             },
         }
@@ -108,7 +108,7 @@ impl Counter {
             kind: AttemptKind::Pin,
             subject: issue.id.to_string(),
             limit: Limit {
-                tries: rules.max_attempts.get(),
+                max_attempts: rules.max_attempts.get(),
                 window: Window::Until(issue.expires_at),
             },
         }

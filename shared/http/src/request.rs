@@ -103,9 +103,14 @@ pub fn cursor<T>(
     given: Option<&str>,
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, Problem> {
-    let wrong =
-        || Problem::invalid_field("cursor", "must be the next_cursor of a page of this list");
-    given.map(|text| parse(text).ok_or_else(wrong)).transpose()
+    given
+        .map(|text| parse(text).ok_or_else(foreign_cursor))
+        .transpose()
+}
+
+/// Creates the problem for a cursor of another list.
+pub(crate) fn foreign_cursor() -> Problem {
+    Problem::invalid_field("cursor", "must be the next_cursor of a page of this list")
 }
 
 /// The IP address from which a request comes, as reported by the gateway. The server sets it; it is never

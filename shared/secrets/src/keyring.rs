@@ -56,10 +56,12 @@ pub enum Purpose {
     ClientSecret,
     /// Authorization requests that have started.
     AuthorizationRequest,
+    /// Cursors that contain a name.
+    Cursor,
 }
 
 impl Purpose {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::RecordProof,
         Self::Pin,
         Self::RegistrationCode,
@@ -75,6 +77,7 @@ impl Purpose {
         Self::Ceremony,
         Self::ClientSecret,
         Self::AuthorizationRequest,
+        Self::Cursor,
     ];
 }
 
@@ -470,6 +473,7 @@ mod tests {
                 "ceremony",
                 "client-secret",
                 "authorization-request",
+                "cursor",
             ]
         );
     }

@@ -74,7 +74,7 @@ const KEPT_AFTER_END: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The maximum number of attempts that are evaluated.
-    pub tries: u32,
+    pub max_attempts: u32,
     pub window: Window,
 }
 
@@ -83,9 +83,9 @@ pub const MINUTES_PER_DAY: u32 = 24 * 60;
 
 impl Limit {
     /// Returns a limit for each day (UTC).
-    pub const fn daily(tries: u32) -> Self {
+    pub const fn daily(max_attempts: u32) -> Self {
         Self {
-            tries,
+            max_attempts,
             window: Window::Minutes(MINUTES_PER_DAY),
         }
     }
@@ -126,12 +126,12 @@ impl Store {
     /// Returns the key of the current counter for `subject`, and when the counter expires, if it does.
     fn counter(
         &self,
-        guess: AttemptKind,
+        kind: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,
     ) -> (Key, Option<i64>) {
-        let digest = self.counted_digest(guess.into_str(), subject);
+        let digest = self.counted_digest(kind.into_str(), subject);
         let (window, expires) = match limit.window {
             Window::Minutes(minutes) => {
                 let seconds = 60 * i64::from(minutes);
@@ -141,36 +141,37 @@ impl Store {
             Window::Until(end) => (0, Some((end + KEPT_AFTER_END).as_second())),
             Window::Lifetime => (0, None),
         };
-        (key(guess.into_str(), &digest, window), expires)
+        (key(kind.into_str(), &digest, window), expires)
     }
 
     /// Returns the current counter for `subject`, for a decision to clear.
     pub fn attempts_of(
         &self,
-        guess: AttemptKind,
+        kind: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,
     ) -> AttemptKey {
-        AttemptKey(self.counter(guess, subject, limit, now).0.pk)
+        AttemptKey(self.counter(kind, subject, limit, now).0.pk)
     }
 
     /// Returns whether any of these counters has reached the limit. Reads all of them in one call.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn is_used_up(
+    pub async fn is_exhausted(
         &self,
         counters: &[AttemptKey],
         limit: Limit,
     ) -> Result<bool, StoreError> {
         let wanted = counters.iter().map(key_of);
         let found = self.batch(wanted.collect()).await?;
-        let tries = |item: &crate::attributes::Item| item.get("tries")?.as_n().ok()?.parse().ok();
+        let attempts =
+            |item: &crate::attributes::Item| item.get("attempts")?.as_n().ok()?.parse().ok();
         Ok(found
             .iter()
-            .filter_map(tries)
-            .any(|tries: u32| tries >= limit.tries))
+            .filter_map(attempts)
+            .any(|attempts: u32| attempts >= limit.max_attempts))
     }
 
     /// Counts one attempt at `subject` and returns whether it may be evaluated.
@@ -181,32 +182,32 @@ impl Store {
     /// [`StoreError`]; the attempt must then not be evaluated.
     pub async fn count_attempt(
         &self,
-        guess: AttemptKind,
+        kind: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,
     ) -> Result<Attempt, StoreError> {
         self.keys().await?;
-        let (key, expires) = self.counter(guess, subject, limit, now);
+        let (key, expires) = self.counter(kind, subject, limit, now);
         let name = AttemptKey(key.pk.clone());
         let call = self
             .update(key)
-            .condition_expression("attribute_not_exists(tries) OR tries < :limit")
-            .values([(":limit", n(limit.tries)), (":one", n(1))])
+            .condition_expression("attribute_not_exists(attempts) OR attempts < :limit")
+            .values([(":limit", n(limit.max_attempts)), (":one", n(1))])
             .return_values(ReturnValue::UpdatedNew);
         let call = match expires {
             Some(end) => call
                 .values([(":expires", n(end))])
-                .update_expression("ADD tries :one SET expires = :expires"),
-            None => call.update_expression("ADD tries :one"),
+                .update_expression("ADD attempts :one SET expires = :expires"),
+            None => call.update_expression("ADD attempts :one"),
         };
         match call.send().await {
             Ok(done) => {
-                let tries = done
+                let attempts = done
                     .attributes
                     .as_ref()
-                    .and_then(|a| a.get("tries")?.as_n().ok()?.parse().ok());
-                tries.map_or_else(
+                    .and_then(|a| a.get("attempts")?.as_n().ok()?.parse().ok());
+                attempts.map_or_else(
                     || Err(StoreError::corrupt("an attempt counter")),
                     |n| {
                         Ok(Attempt {

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// An item that this system did not write.
     #[error("an item can't be read: {0}")]
     Corrupt(String),
+    /// A cursor that does not belong to the list.
+    #[error("the cursor belongs to another list")]
+    ForeignCursor,
 }
 
 impl StoreError {

@@ -25,7 +25,7 @@
 //! | full feed: records of a kind, each of 16 lists twice | main, index `records` | `plan#kind#shard` | Query | 0.5 per 4 KB, about 30 records |
 //! | progress of the feeds of a kind | main | `F#plan#kind`/`F` | GetItem, conditional PutItem | 1 per feed and 2,000 rows |
 //! | organization, with an invitation or a user | main | `O#portal#id`/`O`, `/I#id`, `A#…` | BatchGetItem | 1 per item |
-//! | users of an organization, one page | main | `O#portal#id`, `M#…` | Query | 1 per 4 KB, about 10 users |
+//! | users of an organization by name, one page | main | `O#portal#id`, `M#A#last#first#account` and `M#U#…` | Query | 1 per 4 KB, about 10 users |
 //! | administrators of an organization | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | invitations of an organization | main | `O#portal#id`, `I#…` | Query | 1 per 4 KB |
 //! | what the open invitations of a page are worth | main | `O#portal#id`/`O`, `A#portal#id`/`A`, `O#portal#id`/`F#…` | 2 concurrent BatchGetItem | 1 per item |

@@ -79,7 +79,7 @@ pub struct TakenMail {
     /// did.
     pub sender: Option<String>,
     /// The number of attempts, including this one.
-    pub tries: u32,
+    pub attempts: u32,
     pub created_at: Timestamp,
 }
 
@@ -129,9 +129,9 @@ impl Store {
             // The first attempt ignores the due time, because the writer's clock may differ.
             .condition_expression(
 "#state = :pending AND channel = :mail \
-                 AND (attribute_not_exists(tries) OR due_at <= :due) \
+                 AND (attribute_not_exists(attempts) OR due_at <= :due) \
                  AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)")
-            .update_expression("SET claimed_until = :until ADD tries :one")
+            .update_expression("SET claimed_until = :until ADD attempts :one")
             .names([("#state", "state")])
             .values([(":pending", s("pending")), (":mail", s(Channel::Mail.into_str())), (":due", s(due(now))), (":now", n(now.as_millisecond())), (":until", n((now + CLAIM).as_millisecond())), (":one", n(1))])
             .return_values(ReturnValue::AllNew)
@@ -148,7 +148,7 @@ impl Store {
             Some(TakenMail {
                 message,
                 sender: text(&item, "sender").cloned(),
-                tries: item.get("tries")?.as_n().ok()?.parse().ok()?,
+                attempts: item.get("attempts")?.as_n().ok()?.parse().ok()?,
                 created_at: text(&item, "created_at")?.parse().ok()?,
             })
         });

@@ -15,31 +15,28 @@ use vestibule_domain::state::organization::{Organization, Removed};
 use vestibule_domain::values::folding::{NameKey, NameQuery};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::text::{Email, PersonName};
+use vestibule_secrets::{Purpose, sealed_with};
 
 use crate::attributes::text;
 use crate::commit::Writes;
 use crate::item;
 use crate::key::Key;
-use crate::read::{Page, read_cursor};
+use crate::read::Page;
 use crate::{Store, StoreError, organizations};
 
 const ROWS: &str = "M#";
 pub(crate) const ADMINISTRATORS: &str = "M#A#";
 const USERS: &str = "M#U#";
 
-/// Returns the key of the row by which an organization lists a user; administrators sort first.
-fn key(
-    portal: &PortalId,
-    organization: &OrganizationId,
-    account: &AccountId,
-    membership: &Membership,
-) -> Key {
+/// Returns the key of the row by which an organization lists a user: administrators first, then by name.
+fn key(account: &Account, organization: &OrganizationId, membership: &Membership) -> Key {
     let class = if membership.role.is_administrator() {
         ADMINISTRATORS
     } else {
         USERS
     };
-    organizations::key_of(portal, organization, format!("{class}{account}"))
+    let sk = format!("{class}{}#{}", account.name.sort_key(), account.id);
+    organizations::key_of(&account.portal, organization, sk)
 }
 
 /// Returns the key of the marker of a user who was removed from an organization. It contains a digest of
@@ -155,7 +152,7 @@ impl UserRow {
     pub(crate) fn all_of(account: &Account) -> Vec<(Key, Self)> {
         let row = |m: &Membership| {
             let organization = m.organization.as_ref()?;
-            let key = key(&account.portal, organization, &account.id, m);
+            let key = key(account, organization, m);
             Some((key, Self::with(account, m)))
         };
         account.memberships.iter().filter_map(row).collect()
@@ -189,14 +186,18 @@ impl UserFilter {
     }
 }
 
-/// The start of a page of an organization's users.
+/// The start of a page of an organization's users. It is sealed, because sort keys contain names and cursors
+/// are part of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsersCursor(String);
 
 impl UsersCursor {
-    /// Parses the `next` of a page; `None` if it is invalid or belongs to another list.
+    const MAX_LENGTH: usize = 500;
+
+    /// Parses the `next` of a page; `None` if it is invalid. Whether it belongs to the list is known when
+    /// it is used.
     pub fn parse(text: &str) -> Option<Self> {
-        read_cursor(text, ROWS).map(Self)
+        (text.len() <= Self::MAX_LENGTH && sealed_with(text).is_some()).then(|| Self(text.into()))
     }
 }
 
@@ -212,8 +213,8 @@ pub struct Administrator {
 const FILTERED_AT_A_TIME: usize = 500;
 
 impl Store {
-    /// Loads a page of an organization's users that match a filter, administrators first. Without a filter
-    /// it is one query; with a filter it reads until the page is full.
+    /// Loads a page of an organization's users that match a filter, administrators first and then by name.
+    /// Without a filter it is one query; with a filter it reads until the page is full.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -226,22 +227,43 @@ impl Store {
         limit: usize,
     ) -> Result<Page<UserRow>, StoreError> {
         let pk = organizations::key(portal, organization).pk;
-        let mut after = cursor.map(|c| c.0.clone());
+        let after = match cursor {
+            Some(UsersCursor(sealed)) => {
+                let opened = self.keys().await?.open(Purpose::Cursor, &pk, sealed);
+                let sk = opened.map_err(|_| StoreError::ForeignCursor)?;
+                Some(String::from_utf8_lossy(&sk).into_owned())
+            }
+            None => None,
+        };
+        let (items, last) = self.users_after(&pk, filter, after, limit).await?;
+        let next = match last {
+            Some(sk) => {
+                let keys = self.keys().await?;
+                Some(keys.seal(Purpose::Cursor, &pk, sk.as_bytes(), &mut rand::rng()))
+            }
+            None => None,
+        };
+        Ok(Page { items, next })
+    }
+
+    /// Loads up to `limit` rows of a partition that match a filter and follow a sort key, and the sort key of
+    /// the last one if there may be more.
+    async fn users_after(
+        &self,
+        pk: &str,
+        filter: &UserFilter,
+        mut after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<UserRow>, Option<String>), StoreError> {
         let mut items = Vec::new();
         let reads = if *filter == UserFilter::default() {
             limit
         } else {
             FILTERED_AT_A_TIME
         };
+        let reads = i32::try_from(reads).unwrap_or(i32::MAX);
         loop {
-            let (rows, next) = self
-                .page(
-                    pk.clone(),
-                    ROWS,
-                    after,
-                    i32::try_from(reads).unwrap_or(i32::MAX),
-                )
-                .await?;
+            let (rows, next) = self.page(pk.to_owned(), ROWS, after, reads).await?;
             let last = rows.len().saturating_sub(1);
             for (i, found) in rows.into_iter().enumerate() {
                 let sk = text(&found, "sk").cloned().unwrap_or_default();
@@ -251,12 +273,12 @@ impl Store {
                 }
                 if items.len() == limit {
                     let more = i < last || next.is_some();
-                    return Ok(Page::new(items, more.then_some(sk)));
+                    return Ok((items, more.then_some(sk)));
                 }
             }
             match next {
                 Some(sk) => after = Some(sk),
-                None => return Ok(Page::new(items, None)),
+                None => return Ok((items, None)),
             }
         }
     }
@@ -267,13 +289,12 @@ impl Store {
         portal: &PortalId,
         organization: &OrganizationId,
     ) -> Result<Vec<UserRow>, StoreError> {
+        let pk = organizations::key(portal, organization).pk;
         let (filter, mut users, mut after) = (UserFilter::default(), Vec::new(), None);
         loop {
-            let page = self
-                .users(portal, organization, &filter, after.as_ref(), 500)
-                .await?;
-            users.extend(page.items);
-            after = page.next.as_deref().and_then(UsersCursor::parse);
+            let (rows, last) = self.users_after(&pk, &filter, after, 500).await?;
+            users.extend(rows);
+            after = last;
             if after.is_none() {
                 return Ok(users);
             }

@@ -115,7 +115,7 @@ async fn mails_about(world: &World, address: &str, subject: &str) -> usize {
     subjects.iter().filter(|s| s.contains(subject)).count()
 }
 
-async fn tries(world: &World, username: &str) -> (u16, String) {
+async fn sign_in(world: &World, username: &str) -> (u16, String) {
     let response = world.on("producer").signs_in(username, PASSWORD).await;
     (response.status, response.text_at("/detail").to_owned())
 }
@@ -148,7 +148,7 @@ async fn ba_01_an_account_is_disabled_on_the_181st_day_without_a_sign_in_and_not
     assert_eq!(status(&world, &id).await, "disabled");
 
     // BA-04: a user with the right password learns whom to contact.
-    let (status, detail) = tries(&world, "sam.lind").await;
+    let (status, detail) = sign_in(&world, "sam.lind").await;
     assert_eq!(
         (status, detail.as_str()),
         (
@@ -208,8 +208,8 @@ async fn ba_02_a_disabled_account_is_deleted_on_the_401st_day_and_not_before() {
     assert_eq!(status(&world, &id).await, "gone");
 
     // BA-05: as if there had never been such a name.
-    let unknown = tries(&world, "nobody.here").await;
-    assert_eq!(tries(&world, "sam.lind").await, unknown);
+    let unknown = sign_in(&world, "nobody.here").await;
+    assert_eq!(sign_in(&world, "sam.lind").await, unknown);
     assert_eq!(unknown.0, 401);
     insta::assert_snapshot!(
         "ba_02_mail_to_the_user",
@@ -1164,7 +1164,7 @@ async fn ux_07_an_access_is_taken_away_on_the_day_after_its_last() {
         [(ScheduledAction::EndAccess, 1)].into()
     );
     assert_eq!(status(&world, &id).await, "gone");
-    assert_eq!(tries(&world, "sam.lind").await.0, 401);
+    assert_eq!(sign_in(&world, "sam.lind").await.0, 401);
     insta::assert_snapshot!(
         "ux_07_mail_to_the_user",
         white_box::shown(&world.last_mail_to(SAM).await)

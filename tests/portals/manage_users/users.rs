@@ -388,8 +388,7 @@ async fn ba_09_a_list_too_long_for_one_response_is_downloaded_in_parts() {
     let looks = trail.items().len();
     assert_eq!(looks, 1 + 3 + exact.len() + 1, "{}", trail.text);
 
-    // BL-17: a cursor contains a position, not an organization. With another's cursor, users read
-    // on in their own list.
+    // BL-17: a cursor belongs to the list of one organization.
     let other = json!({
         "registration_type": "employer", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": "Otto", "last_name": "Maple", "email": "otto@cedar.example",
@@ -399,8 +398,7 @@ async fn ba_09_a_list_too_long_for_one_response_is_downloaded_in_parts() {
     let otto = world.sign_in("employer", "otto.maple").await;
     for cursor in &cursors {
         let path = format!("/users.csv?cursor={cursor}");
-        let response = otto.get(&path).await.expect(200);
-        assert!(!response.text.contains("lind"), "{}", response.text);
+        otto.get(&path).await.invalid("cursor");
     }
     for (query, field) in [
         ("cursor=AAAA", "cursor"),
@@ -456,6 +454,106 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
             if filter.is_empty() { (6, 6) } else { (5, 5) }
         );
     }
+}
+
+#[tokio::test]
+async fn bl_07_users_are_listed_by_name_administrators_first_on_every_page() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let named = async |first: &str, last: &str, role: &str| {
+        let email = format!("{}@blueheron.example", first.to_lowercase());
+        let body = json!({ "first_name": first, "last_name": last, "email": email, "role": role });
+        ruth.post("/invitations", body).await.expect(201);
+        let token = link_token(&world.last_mail_to(&email).await);
+        let username = format!("{}.listed", first.to_lowercase());
+        let body = with(
+            World::acceptance(&token, first, &email, &username),
+            "/last_name",
+            last,
+        );
+        let accepted = world.on("group").accepts(body).await.expect(201);
+        ruth.approves(accepted.text_at("/user_id"))
+            .await
+            .expect(200);
+    };
+    for (first, last, role) in [
+        ("Vera", "O'Brien", "user"),
+        ("Paul", "Obrist", "user"),
+        ("Anna", "obama", "user"),
+        ("Maria", "de la Cruz", "user"),
+        ("Zoe", "Müller", "user"),
+        ("Adam", "Muller", "user"),
+        ("Carl", "Zimmer", "administrator"),
+        ("Aaron", "Aaronson", "user"),
+    ] {
+        named(first, last, role).await;
+    }
+    let listed = async |filter: &str| {
+        let (mut names, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = ruth
+                .get(&format!("/users?limit=2{filter}{cursor}"))
+                .await
+                .expect(200);
+            let last = |user: &Value| user["last_name"].as_str().unwrap().to_owned();
+            names.extend(page.items().iter().map(last));
+            match page.text_at("/next_cursor") {
+                "" => return names,
+                next => {
+                    let lower = next.to_lowercase();
+                    assert!(!names.iter().any(|n| lower.contains(&n.to_lowercase())));
+                    cursor = format!("&cursor={next}");
+                }
+            }
+        }
+    };
+    let staff = [
+        "Aaronson",
+        "de la Cruz",
+        "Muller",
+        "Müller",
+        "obama",
+        "O'Brien",
+        "Obrist",
+    ];
+    assert_eq!(listed("").await[..2], ["Okafor", "Zimmer"]);
+    assert_eq!(listed("").await[2..], staff);
+    assert_eq!(listed("&role=user").await, staff);
+
+    // Another name moves the user, with everything that is known about them.
+    let anna = world.sign_in("group", "anna.listed").await;
+    anna.patch("/me", json!({ "first_name": "Anna", "last_name": "Young" }))
+        .await
+        .expect(200);
+    assert_eq!(
+        listed("&role=user").await,
+        [
+            "Aaronson",
+            "de la Cruz",
+            "Muller",
+            "Müller",
+            "O'Brien",
+            "Obrist",
+            "Young"
+        ]
+    );
+    let moved = ruth.get("/users?query=young").await.expect(200);
+    assert!(
+        !moved.text_at("/items/0/last_sign_in_at").is_empty(),
+        "{}",
+        moved.text
+    );
+
+    // A cursor belongs to the list of one organization.
+    let page = ruth.get("/users?limit=2").await.expect(200);
+    let foreign = page.text_at("/next_cursor");
+    let verification = json!({ "agent_id": "AG10001", "ssn_last4": "4821" });
+    let dana = first_and_invited(&world, "producer", verification, ("Sam", "Lind")).await;
+    for cursor in [foreign, "1.AAAA", "2.AAAA", "AAAA", "%20", ""] {
+        let refused = dana.get(&format!("/users?cursor={cursor}")).await;
+        refused.invalid("cursor");
+    }
+    vestibule_tests::invariants::invariants(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -237,7 +237,7 @@ async fn bl_08_a_code_is_locked_after_its_last_attempt_and_unknown_usernames_get
     let (ada, of_ada) = world.added_by(&helen, "Ada").await;
     // An unknown username, another user's, or one without a pending code: the response is that for
     // Sam.
-    let tries = [
+    let attempts = [
         (sam.as_str(), another(&of_sam)),
         ("prvnobody7", of_sam.clone()),
         (ada.as_str(), of_sam.clone()),
@@ -248,7 +248,7 @@ async fn bl_08_a_code_is_locked_after_its_last_attempt_and_unknown_usernames_get
     let dead = "This code was entered incorrectly too many times and can no longer be used. \
                 To get a new code, ask an administrator of your organization or call Provider Services at (312) 555-0140.";
     let mut answers = BTreeSet::new();
-    for (name, code) in &tries {
+    for (name, code) in &attempts {
         let mut read = Vec::new();
         for (n, expected) in [
             (422, wrong),

@@ -1460,7 +1460,7 @@ async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
         "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
-    let mut tries = 0;
+    let mut attempts = 0;
     for (name, status) in [
         ("ruth.okafor", 409),
         ("Ruth.Okafor", 409),
@@ -1478,8 +1478,8 @@ async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
         ("ru\u{301}th.okafor", 422),
     ] {
         if status == 409 {
-            tries += 1;
-            assert!(tries < 5, "the tries of a record are few");
+            attempts += 1;
+            assert!(attempts < 5, "the attempts at a record are few");
         }
         let reported = world
             .on("group")

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 use serde_json::json;
 use vestibule_local::instance::{START, at_work};
 use vestibule_tests::permissions::{Permissions, role};
-use vestibule_tests::template::{ROLES, Statement, functions, holds, kebab, read, texts};
+use vestibule_tests::template::{ROLES, Statement, holds, kebab, read, schedules, texts};
 use vestibule_tests::{Item, World};
 
 /// Every kind of item of the main table, by the beginning of its partition key.
@@ -252,17 +252,12 @@ fn schedules_start_functions_with_a_role_that_only_this_account_can_use() {
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(|r| Some(kebab(r["Ref"].as_str()?.strip_suffix("Arn")?)))
+        .map(|r| kebab(r["Ref"].as_str().unwrap()))
         .collect();
-    let mut scheduled = BTreeSet::new();
-    for (name, function) in functions() {
-        let events = function["Events"].as_object();
-        let schedules = events.into_iter().flat_map(|e| e.values());
-        for schedule in schedules.filter(|e| e["Type"] == "ScheduleV2") {
-            let role = &schedule["Properties"]["RoleArn"];
-            assert_eq!(*role, json!({ "Fn::GetAtt": "Schedules.Outputs.Role" }));
-            scheduled.insert(name.clone());
-        }
+    let scheduled = schedules();
+    for (name, schedule) in &scheduled {
+        let role = &schedule["Target"]["RoleArn"];
+        assert_eq!(*role, json!({ "Fn::GetAtt": "Role.Arn" }), "{name}");
     }
-    assert_eq!(allowed, scheduled);
+    assert_eq!(allowed, scheduled.into_keys().collect());
 }

@@ -338,13 +338,15 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
 async fn of_two_hundred_wrong_passwords_at_once_exactly_the_allowed_number_is_compared() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
-    for (portal, username, tries) in [("group", "ruth.okafor", 10), ("group", "nobody.there", 10)] {
+    for (portal, username, max_attempts) in
+        [("group", "ruth.okafor", 10), ("group", "nobody.there", 10)]
+    {
         let sign_in = |password: &str| json!({ "username": username, "password": password });
         let rate_limit = (0..200).map(|i| sign_in(&format!("Wrong-Guess-{i}")));
         let answers = at_once(&world.on(portal), "/sessions", rate_limit).await;
         let expected = counts([
-            ("sign-in-failed", tries),
-            ("too-many-attempts", 200 - tries),
+            ("sign-in-failed", max_attempts),
+            ("too-many-attempts", 200 - max_attempts),
         ]);
         assert_eq!(tally(&answers), expected, "{portal} {username}");
         assert!(answers.iter().all(|a| a.status

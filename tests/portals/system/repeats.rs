@@ -11,7 +11,7 @@ use vestibule_tests::authenticator::{Browser, app_code};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
-use vestibule_tests::people::{dental, group_principal, provider};
+use vestibule_tests::people::{agent, dental, group_principal, provider, with};
 use vestibule_tests::{Prepared, World, options};
 
 use super::faults::accepts_the_only_invitation;
@@ -57,7 +57,7 @@ struct Creation {
     mail_to: &'static str,
 }
 
-/// Every operation that accepts a key.
+/// Every operation of a signed-in user that accepts a key, except those that need an authenticator.
 async fn creations(world: &World) -> Vec<Creation> {
     let ruth = world.group_principal().await;
     let (helen, _) = world.provider().await;
@@ -101,6 +101,12 @@ async fn creations(world: &World) -> Vec<Creation> {
     let lee = json!({ "first_name": "Lee", "last_name": "Lind", "email": "lee@blueheron.example" });
     let jo = json!({ "first_name": "Jo", "last_name": "Lind", "email": "jo@lakeside.example" });
     let message = |text: &str| json!({ "message": text });
+    let practice = |number: &str, tax_id: &str| {
+        json!({
+            "registration_type": "practice", "verification": { "provider_id": number, "tax_id": tax_id },
+            "attests_signing_authority": true, "postal_address": provider()["postal_address"], "accepted_agreements": {},
+        })
+    };
     vec![
         creation(
             "invite_user",
@@ -143,6 +149,14 @@ async fn creations(world: &World) -> Vec<Creation> {
             "omar@riverbend.example",
         ),
         creation(
+            "register_additional_organization",
+            &helen,
+            "/me/organizations",
+            practice("PV30002", "004567890"),
+            practice("PV30006", "008901234"),
+            "",
+        ),
+        creation(
             "accept_invitation_as_user",
             &ann,
             "/me/invitations",
@@ -153,15 +167,11 @@ async fn creations(world: &World) -> Vec<Creation> {
     ]
 }
 
-/// Operations that create something and need no key: a repetition gives the first response, or each request is
-/// meant to create another session.
-const WITHOUT_KEY: [&str; 5] = [
-    "register",
-    "accept_invitation",
-    "register_additional_organization",
-    "sign_in",
-    "sign_in_with_passkey",
-];
+/// Operations that create something and accept no key: each sign-in is meant to create another session.
+const WITHOUT_KEY: [&str; 2] = ["sign_in", "sign_in_with_passkey"];
+
+/// Operations of people without a session, with tests of their own below.
+const WITHOUT_SESSION: [&str; 2] = ["register", "accept_invitation"];
 
 /// Operations that need an authenticator, with a test of their own below.
 const WITH_AUTHENTICATOR: [&str; 3] = [
@@ -177,6 +187,7 @@ async fn ap_01_every_operation_that_creates_something_accepts_a_key() {
     let creations = creations(&world).await;
     expected.extend(creations.iter().map(|c| c.operation.to_owned()));
     expected.extend(WITH_AUTHENTICATOR.map(String::from));
+    expected.extend(WITHOUT_SESSION.map(String::from));
     let mut found = BTreeSet::new();
     for (_, _, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
@@ -438,6 +449,92 @@ async fn ap_01_what_is_kept_for_a_key_reveals_nothing_in_the_table() {
     }
 }
 
+/// A person without a session who creates an account.
+struct Applicant {
+    visitor: Person,
+    path: &'static str,
+    body: Value,
+    email: &'static str,
+}
+
+impl Applicant {
+    async fn all(world: &World) -> [Self; 2] {
+        let ruth = world.group_principal().await;
+        let email = "kim@blueheron.example";
+        let token = world.invite(&ruth, "Kim", email, "user").await;
+        [
+            Self {
+                visitor: world.on("agent"),
+                path: "/registrations",
+                body: agent(),
+                email: "dana@whitfield.example",
+            },
+            Self {
+                visitor: world.on("group"),
+                path: "/invitations/accept",
+                body: World::acceptance(&token, "Kim", email, "kim.lind"),
+                email,
+            },
+        ]
+    }
+
+    async fn send(&self, body: &Value) -> Response {
+        send(&self.visitor, self.path, Some(body), KEY).await
+    }
+}
+
+#[tokio::test]
+async fn ap_01_a_registration_with_a_key_is_repeated_only_with_its_password() {
+    let world = World::new().await;
+    for applicant in Applicant::all(&world).await {
+        let (path, body) = (applicant.path, &applicant.body);
+        let first = applicant.send(body).await.expect(201);
+        assert!(!is_replayed(&first), "{path}");
+        let made = messages(&world, applicant.email).await;
+        assert!(made > (0, 0), "{path}");
+
+        let again = applicant.send(body).await.expect(201);
+        assert!(is_replayed(&again), "{path}");
+        assert_eq!(again.text, first.text, "{path}");
+        let location = |response: &Response| response.headers.get("location").cloned();
+        assert_eq!(location(&again), location(&first), "{path}");
+
+        let other = with(body.clone(), "/first_name", "Robin");
+        let refused = applicant.send(&other).await;
+        refused.refused(422, "idempotency-key-reused");
+
+        // Without the password, the key gives nothing.
+        let wrong = with(body.clone(), "/password", "Wrong-River-58!");
+        let with_key = applicant.send(&wrong).await;
+        assert!(!is_replayed(&with_key), "{path}");
+        let without = applicant.visitor.post(path, &wrong).await;
+        assert_eq!(with_key.problem(), without.problem(), "{path}");
+        assert!(with_key.status >= 400, "{path}: {}", with_key.text);
+
+        // Without a key, the password alone is enough.
+        let natural = applicant.visitor.post(path, body).await.expect(201);
+        assert!(!is_replayed(&natural), "{path}");
+        let then = messages(&world, applicant.email).await;
+        assert_eq!(then, made, "{path}");
+    }
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ap_01_of_equal_registrations_with_one_key_at_once_one_happens_and_the_others_replay_it() {
+    let world = World::new().await;
+    for applicant in Applicant::all(&world).await {
+        // As many as may try to prove one record.
+        let sent = join_all((0..5).map(|_| applicant.send(&applicant.body))).await;
+        let path = applicant.path;
+        let texts: BTreeSet<_> = sent.iter().map(|r| (r.status, &r.text)).collect();
+        assert_eq!(texts.len(), 1, "{path}: {texts:?}");
+        let made = sent.iter().filter(|r| !is_replayed(r)).count();
+        assert_eq!(made, 1, "{path}");
+    }
+    invariants(&world).await;
+}
+
 #[tokio::test]
 async fn ap_01_the_same_person_is_not_added_twice_without_a_key() {
     let world = World::new().await;
@@ -490,7 +587,6 @@ async fn every_201_has_a_location_that_the_creator_can_get() {
         by.get(&format!("/{path}")).await.expect(200);
         seen.insert(operation.to_owned());
     };
-    let mut helen = None;
     for creation in creations(&world).await {
         let Creation {
             operation,
@@ -499,9 +595,6 @@ async fn every_201_has_a_location_that_the_creator_can_get() {
             body,
             ..
         } = &creation;
-        if *operation == "add_user" {
-            helen = Some(by.clone());
-        }
         if *operation != "send_feedback" {
             let response = by.send(Method::POST, path, body.as_ref()).await;
             check(operation, by, response).await;
@@ -525,14 +618,6 @@ async fn every_201_has_a_location_that_the_creator_can_get() {
     let accepted = world.on("group").accepts(body).await;
     let kim = world.sign_in("group", "kim.lind").await;
     check("accept_invitation", &kim, accepted).await;
-    let helen = helen.unwrap();
-    let additional = json!({
-        "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
-        "attests_signing_authority": true, "postal_address": provider()["postal_address"], "accepted_agreements": {},
-    });
-    let response = helen.post("/me/organizations", additional).await;
-    check("register_additional_organization", &helen, response).await;
-
     let mut browser = Browser::on("https://groups.harborlight.example", true);
     check(
         "add_authenticator_app",

@@ -3,20 +3,22 @@
 import { download, get, query } from "../api.js";
 import { h, table, tag } from "../dom.js";
 import { action } from "../form.js";
-import { link } from "../layout.js";
+import { link, linkWith } from "../layout.js";
 import { state } from "../state.js";
 import { ACTIONS, actionTitle, moment, words } from "../words.js";
 import { row } from "./users.js";
 
-const NAMES = ["user_id", "username", "organization_id", "action", "outcome", "from", "to"];
+const NAMES = ["user_id", "organization_id", "action", "outcome", "from", "to"];
 
 async function trail({ search, title, api, page, portalField, back }) {
+  // Usernames are not part of the page's address.
+  const { searched: username } = history.state ?? {};
   const filters = Object.fromEntries(NAMES.map((n) => [n, search.get(n) ?? undefined]));
   const portal = search.get("portal") ?? undefined;
   const cursor = search.get("cursor");
   const path = api(portal);
-  const searched = path && (search.size > 0 || !portalField);
-  const found = searched ? await get(`${path}${query({ ...filters, cursor })}`) : undefined;
+  const asked = path && (search.size > 0 || !portalField);
+  const found = asked ? await get(`${path}${query({ ...filters, username, cursor })}`) : undefined;
   const options = [["done", "Done"], ["refused", "Refused"]];
   return {
     title,
@@ -27,14 +29,14 @@ async function trail({ search, title, api, page, portalField, back }) {
         fields: [
           portalField,
           { name: "username", label: "Username", optional: true, plain: true },
-          { name: "action", label: "Action", type: "select", options: ACTIONS.map((a) => [a, actionTitle(a)]).sort((a, b) => a[1].localeCompare(b[1])), optional: true, empty: "All actions" },
-          { name: "outcome", label: "Result", type: "select", options, optional: true, empty: "All results" },
-          { name: "from", label: "From", type: "date", optional: portalField === undefined || Boolean(filters.user_id) },
-          { name: "to", label: "To", type: "date", optional: true },
+          { name: "action", label: "Action", more: true, type: "select", options: Object.entries(ACTIONS).sort((a, b) => a[1].localeCompare(b[1])), optional: true, empty: "All actions" },
+          { name: "outcome", label: "Result", more: true, type: "select", options, optional: true, empty: "All results" },
+          { name: "from", label: "From", more: !portalField, type: "date", optional: portalField === undefined || Boolean(filters.user_id) },
+          { name: "to", label: "To", more: true, type: "date", optional: true },
         ].filter(Boolean),
-        values: { ...filters, portal, from: filters.from ?? (portalField ? new Date(Date.now() - 6 * 86_400_000).toISOString().slice(0, 10) : undefined) },
+        values: { ...filters, username, portal, from: filters.from ?? (portalField ? new Date(Date.now() - 6 * 86_400_000).toISOString().slice(0, 10) : undefined) },
         submit: "Search",
-        send: (values) => state.go(`${page}${query({ ...values, user_id: filters.user_id })}`),
+        send: ({ username: name, ...values }) => state.go(`${page}${query({ ...values, user_id: filters.user_id })}`, { searched: name }),
       }),
       filters.user_id ? h("p", null, "Only entries about one user. ", link(`${page}${query({ ...filters, portal, user_id: undefined })}`, "Show all users")) : null,
       found
@@ -51,9 +53,9 @@ async function trail({ search, title, api, page, portalField, back }) {
                 ])))
               : h("p", { role: "status" }, found.next_cursor ? "Nothing on this page. Continue with the next one." : "No entries match."),
             h("div", { class: "buttons" },
-              found.next_cursor ? link(`${page}${query({ ...filters, portal, cursor: found.next_cursor })}`, "Earlier entries", { class: "button" }) : null,
-              action("Download as CSV", () => download(`${path}.csv${query(filters)}`, "audit-trail.csv", "text/csv")),
-              action("Download as JSON Lines", () => download(`${path}.jsonl${query(filters)}`, "audit-trail.jsonl", "application/jsonl"))),
+              found.next_cursor ? linkWith({ searched: username }, `${page}${query({ ...filters, portal, cursor: found.next_cursor })}`, "Earlier entries", { class: "button" }) : null,
+              action("Download as CSV", () => download(`${path}.csv${query({ ...filters, username })}`, "audit-trail.csv", "text/csv")),
+              action("Download as JSON Lines", () => download(`${path}.jsonl${query({ ...filters, username })}`, "audit-trail.jsonl", "application/jsonl"))),
           ]
         : h("p", null, "Select a portal and a period. Searches are recorded on the trail of the portal."),
     ],

@@ -8,6 +8,7 @@ import { may, roleTitle, state, titleOf } from "../state.js";
 import { REGISTRATION, STATUS, addressFields, date, moment, words } from "../words.js";
 
 const REASON = { name: "reason", label: "Reason", hint: "Why you act, such as the caller's request and how you checked who is calling. Don't include personal data.", type: "textarea", rows: 3, maxlength: 300, missing: "Enter a reason." };
+const portalField = () => ({ name: "portal", label: "Portal", type: "select", options: state.portal.help_desk_for.map((p) => [p.id, p.title]), missing: "Select a portal." });
 const base = (portal, id) => `accounts/${encodeURIComponent(portal)}/${encodeURIComponent(id)}`;
 const described = new Map();
 
@@ -35,7 +36,7 @@ export function search() {
   };
   const made = form({
     fields: [
-      { name: "portal", label: "Portal", type: "select", options: state.portal.help_desk_for.map((p) => [p.id, p.title]), missing: "Select a portal." },
+      portalField(),
       { name: "by", label: "Search by", type: "radios", options: [["username", "Username"], ["email", "Email address"], ["number", "Number in the plan's records, such as an enrollee, agent, group or provider ID"]] },
       { name: "term", label: "Search for", hint: "Exact matches only", plain: true, missing: "Enter what to search for." },
     ],
@@ -52,7 +53,30 @@ export function search() {
     },
   });
   if (last) show(last.items);
-  return { title: "Find an account", body: [made, results] };
+  return { title: "Find an account", body: [made, results, may("act_on_accounts") ? [h("h2", null, "Cannot register?"), h("p", null, "A caller who entered wrong information too often can register when you ", link("plan-records/unlock", "unlock the plan record"), ".")] : null] };
+}
+
+/** Clears the count of attempts to register with a record of the plan (SE-09). */
+export function unlockRecord() {
+  return {
+    title: "Unlock a plan record",
+    back: ["accounts", "Find an account"],
+    body: [
+      h("p", null, "After too many attempts, nobody can register with a record of the plan. Make sure that the caller made the attempts and is the person in the record, then unlock it."),
+      form({
+        fields: [
+          portalField(),
+          { name: "number", label: "Number in the plan's records", hint: "Such as an enrollee, agent, group or provider ID", plain: true, maxlength: 30, missing: "Enter the number." },
+          REASON,
+        ],
+        submit: "Unlock",
+        send: async (values) => {
+          await post("plan-records/unlock", values);
+          await state.go("accounts", { message: "The record is unlocked. The caller can register now." });
+        },
+      }),
+    ],
+  };
 }
 
 /** Each action: its title, what it does, further fields, and when it applies. */
@@ -62,14 +86,14 @@ const ACTIONS = {
   secure: { title: "Secure this account", about: "Ends everything through which someone else may use the account: the password stops working, and sessions, reset links and unconfirmed email changes end. Send a link for a new password next.", fields: (a) => [{ name: "clear_security_answers", label: "Remove the security answers and the hint question as well", type: "checkbox" }, ...(a.has_second_factor ? [{ name: "clear_second_factors", label: "Remove the second factors as well", type: "checkbox" }] : [])], danger: true, when: (a) => a.status === "active" },
   "second-factor-reset": { title: "Reset second factors", about: "For a caller who lost them. They stay until the caller has confirmed the reset with the password and with what we send to the address on record.", organization: true, danger: true, when: (a) => a.status === "active" && a.has_second_factor && !a.second_factor_reset },
   pin: { title: "Mail a new PIN letter", about: "Mails a letter with a new PIN. The earlier PIN stops working.", organization: true, when: (a) => a.memberships.some((m) => m.letter || m.registration === "pending" && !m.registration_code_expires_on) },
-  "registration-code": { title: "Send a new registration code", about: "Emails a new code. The earlier one stops working.", organization: true, when: (a) => a.memberships.some((m) => m.registration_code_expires_on || m.registration === "pending") },
+  "registration-code": { title: "Send a new registration code", about: "Emails a new code. The earlier one stops working.", organization: true, when: (a, p) => p.staff_onboarding === "registration_code" && a.memberships.some((m) => m.registration_code_expires_on || m.registration === "pending") },
   reinstatement: { title: "Reinstate", about: "The disabled account can be used again.", when: (a) => a.status === "disabled" },
   username: { title: "Change the username", about: "The owner signs in with the new username from now on.", method: "PUT", fields: () => [{ name: "username", label: "New username", plain: true }], when: (a, p) => p.username_chosen_by === "user" && a.status === "active" },
   subscriptions: { title: "Change e-news subscriptions", about: "Until the account is activated, only the help desk changes them.", method: "PUT", fields: (a, p) => [{ name: "subscriptions", label: "Send", type: "checkboxes", options: p.publications.map((x) => [x.id, x.title]) }], values: (a) => ({ subscriptions: a.subscriptions }), when: (a, p) => p.publications.length > 0 && a.memberships.some((m) => m.registration === "pending") },
   "postal-address": { title: "Correct the postal address", about: "If a PIN is pending, a letter with a new PIN is mailed to the new address.", method: "PUT", fields: () => addressFields(), organization: true, when: (a, p) => p.registration_types.some((t) => t.requires_postal_address) },
   agreements: { title: "Record a signed agreement", about: "Record it when the signed form has arrived.", organization: true, fields: (a, p) => [{ name: "agreement", label: "Agreement", type: "radios", options: p.agreements.filter((g) => !g.is_accepted_on_portal).map((g) => [g.id, `${g.title}, revision ${g.revision}`]), missing: "Select the agreement." }], body: (values, p) => ({ ...values, revision: p.agreements.find((g) => g.id === values.agreement)?.revision }), when: (a, p) => p.agreements.some((g) => !g.is_accepted_on_portal) },
   invitation: { title: "Resend an invitation", about: "Sends an invitation of the caller's organization again. The earlier link stops working.", organization: true, fields: () => [{ name: "email", label: "Email address of the invited person", type: "email" }], when: (a, p) => p.staff_onboarding === "invitation" && a.memberships.some((m) => m.organization_id) },
-  removal: { title: "Remove from an organization", about: "The account loses access immediately. This cannot be undone.", organization: true, danger: true, when: () => true },
+  removal: { title: "Remove access", about: "The account loses access immediately. This cannot be undone.", organization: true, danger: true, when: () => true },
   "record-detachment": { title: "Undo the registration", about: "Use it when the account was registered with the wrong plan record. The record can then be registered again.", organization: true, danger: true, when: () => true },
 };
 

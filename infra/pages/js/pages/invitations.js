@@ -8,6 +8,9 @@ import { roleTitle, state } from "../state.js";
 import { INVITATION, emailField, moment, nameFields, words } from "../words.js";
 import { END_DATE, roleField } from "./users.js";
 
+/** An invitation that can still be accepted, or resent. */
+const OPEN = ["pending", "expired"];
+
 export async function list({ search }) {
   const found = await get(`invitations${query({ cursor: search.get("cursor") })}`);
   return {
@@ -16,14 +19,15 @@ export async function list({ search }) {
     body: [
       h("div", { class: "buttons" }, link("invitations/new", "Invite a user", { class: "button primary" }), link("invitations/upload", "Upload a list")),
       found.items.length
-        ? h("div", { class: "stack" }, table("Invitations", ["Name", "Email address", "Role", "Status", "Sent", "Actions"], found.items.map((i) => [
+        ? h("div", { class: "stack" }, table("Invitations", ["Name", "Email address", "Role", "Status", "Sent", "Valid until", "Actions"], found.items.map((i) => [
             `${i.first_name} ${i.last_name}`,
             i.email,
             roleTitle(i.role),
             tag(INVITATION[i.status] ?? words(i.status), ({ expired: "warn", revoked: "bad" })[i.status] ?? ""),
-            `${moment(i.sent_at)}${i.sent > 1 ? ` (${i.sent} times)` : ""}; can be used until ${moment(i.expires_at)}`,
-            h("span", null,
-              i.status === "pending" || i.status === "expired" ? action("Resend", () => post(`invitations/${i.id}/resend`), { done: () => state.refresh(`The invitation was sent to ${i.email} again. The link in the earlier email no longer works.`) }) : null,
+            `${moment(i.sent_at)}${i.sent > 1 ? ` (${i.sent} times)` : ""}`,
+            OPEN.includes(i.status) ? moment(i.expires_at) : "",
+            !OPEN.includes(i.status) ? "" : h("span", null,
+              action("Resend", () => post(`invitations/${i.id}/resend`), { done: () => state.refresh(`The invitation was sent to ${i.email} again. The link in the earlier email no longer works.`) }),
               i.status === "pending" ? action("Revoke", () => remove(`invitations/${i.id}`), { done: () => state.refresh(`The invitation of ${i.first_name} ${i.last_name} was revoked.`) }) : null),
           ])))
         : h("p", null, "You have not invited anyone yet."),

@@ -3,7 +3,7 @@
 import { get, patch, put, query, remove } from "../api.js";
 import { facts, h, notice, table, tag } from "../dom.js";
 import { action, form, nest } from "../form.js";
-import { link, page } from "../layout.js";
+import { link, page, phone } from "../layout.js";
 import { state, titleOf } from "../state.js";
 import { REGISTRATION, actionTitle, date, hintFields, moment, nameFields, newPassword, securityFields, words } from "../words.js";
 import { agreement, managers } from "./steps.js";
@@ -11,11 +11,13 @@ import { agreement, managers } from "./steps.js";
 const BACK = ["profile", "My profile"];
 const change = (path, what) => link(path, ["Change", h("span", { class: "hidden" }, ` ${what}`)]);
 
+const show = (path, what) => link(`profile/${path}`, ["Show", h("span", { class: "hidden" }, ` ${what}`)]);
+
 export function profile() {
   const { me, portal } = state;
   const full = !me.next_step;
   const o = me.organization;
-  const renamed = portal.username_chosen_by === "user" ? `Only ${portal.help_desk.name} can change it: ${portal.help_desk.phone}` : "Generated for you; it cannot be changed";
+  const renamed = portal.username_chosen_by === "user" ? [`Only ${portal.help_desk.name} can change it: `, phone(portal.help_desk)] : "Generated for you; it cannot be changed";
   return {
     title: "My profile",
     back: full ? ["", "Home"] : ["next", "Continue where you were"],
@@ -31,9 +33,9 @@ export function profile() {
         ["Password", me.password_expires_at ? `Expires on ${date(me.password_expires_at.slice(0, 10))}` : "Set", change("profile/password", "password")],
         portal.hint_question ? ["Hint question", me.hint?.question ?? "Not set", full && change("profile/hint", "hint question")] : [],
         portal.security_questions_required ? ["Security questions", `${portal.security_questions_required} questions`, full && change("profile/security-questions", "security questions")] : [],
-        portal.second_factor ? ["Second factors", "Passkeys, authenticator apps and recovery codes", link("profile/second-factors", "Show second factors")] : [],
-        ["Sessions", "Where you are signed in", link("profile/sessions", "Show sessions")],
-        ["Activity", "What happened on your account", link("profile/activity", "Show activity")],
+        portal.second_factor ? ["Second factors", "Passkeys, authenticator apps and recovery codes", show("second-factors", "second factors")] : [],
+        ["Sessions", "Where you are signed in", show("sessions", "sessions")],
+        ["Activity", "What happened on your account", show("activity", "activity")],
       ]),
       me.organizations.length || portal.registration_types.length && portal.staff_onboarding
         ? [
@@ -52,7 +54,7 @@ export function profile() {
             facts([
               portal.publications.length ? ["E-news", me.subscriptions.map((s) => titleOf(portal.publications, s)).join(", ") || "None", change("profile/subscriptions", "e-news subscriptions")] : [],
               ["My links", me.links.length ? h("ul", null, me.links.map((l) => h("li", null, h("a", { href: l.url, target: "_blank", rel: "noopener noreferrer" }, l.title)))) : "None", change("profile/links", "links")],
-              portal.agreements.length ? ["Agreements", "What you and your organization signed", link("profile/agreements", "Show agreements")] : [],
+              portal.agreements.length ? ["Agreements", "What you and your organization signed", show("agreements", "agreements")] : [],
             ]),
           ]
         : null,

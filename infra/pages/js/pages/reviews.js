@@ -3,7 +3,7 @@
 import { Problem, get, post, put, query } from "../api.js";
 import { facts, h, notice, table, tag } from "../dom.js";
 import { action } from "../form.js";
-import { link } from "../layout.js";
+import { link, linkWith } from "../layout.js";
 import { roleTitle, state } from "../state.js";
 import { date, moment } from "../words.js";
 import { row } from "./users.js";
@@ -49,15 +49,16 @@ export async function review({ search }) {
 }
 
 export async function agents({ search }) {
-  const text = search.get("query") ?? undefined;
+  // Names are not part of the page's address.
+  const { searched: text } = history.state ?? {};
   const found = await get(`agents${query({ query: text, cursor: search.get("cursor"), limit: 50 })}`);
   return {
     title: "Agents under you",
     wide: true,
     body: [
-      row({ fields: [{ name: "query", label: "Search", hint: "The beginning of a name or of an agent ID", optional: true }], values: { query: text }, submit: "Search", send: (values) => state.go(`agents${query(values)}`) }),
+      row({ fields: [{ name: "query", label: "Search", hint: "The beginning of a name or of an agent ID", optional: true }], values: { query: text }, submit: "Search", send: (values) => state.go("agents", { searched: values.query }) }),
       found.items.length ? table("Agents", ["Name", "Agent ID"], found.items.map((a) => [a.name, a.agent_id])) : h("p", { role: "status" }, text ? "No agents match." : "There are no agents under you."),
-      found.next_cursor ? link(`agents${query({ query: text, cursor: found.next_cursor })}`, "Next page", { class: "button" }) : null,
+      found.next_cursor ? linkWith({ searched: text }, `agents${query({ cursor: found.next_cursor })}`, "Next page", { class: "button" }) : null,
     ],
   };
 }

@@ -43,7 +43,7 @@ export async function list() {
     back: ["profile", "My profile"],
     body: [
       found.pending_reset
-        ? notice("warn", "A reset of your second factors was started", h("p", null, "Your second factors are removed when you confirm it. If you did not ask for it, cancel it."), action("Cancel the reset", () => remove("me/second-factor-reset"), { done: () => state.refresh("The reset was canceled.") }))
+        ? notice("warn", "A reset of your second factors was started", h("p", null, "Your second factors are removed when you confirm it. If you did not request it, cancel it."), action("Cancel the reset", () => remove("me/second-factor-reset"), { done: () => state.refresh("The reset was canceled.") }))
         : null,
       h("p", null, found.is_required ? "Your role requires a second factor when you sign in." : "With a second factor, nobody can sign in with your password alone.", " Add more than one, so that you can sign in if you lose one of them."),
       offers("passkey")
@@ -59,10 +59,21 @@ export async function list() {
             h("p", null, link(`${HOME}/recovery-codes`, found.recovery_codes_left ? "Replace the recovery codes" : "Create recovery codes", { class: "button" })),
           ]
         : null,
-      any && days ? [h("h2", null, "Trusted devices"), h("p", null, `When you sign in, you can choose not to be asked again on a device for ${days} days. To end this on all devices, change your password.`)] : null,
+      any && days ? trusted(found.trusted_devices, days) : null,
     ],
   };
 }
+
+/** The devices that are not asked for a factor (MF-08). */
+const trusted = (devices, days) => [
+  h("h2", null, "Trusted devices"),
+  h("p", null, devices.length ? "You are not asked for a second factor when you sign in on these devices." : `When you sign in, you can choose not to be asked again on a device for ${days} days.`),
+  devices.map((d) =>
+    h("section", null,
+      h("h3", null, d.program, " ", d.is_current ? tag("This device", "good") : null),
+      facts([["Trusted since", moment(d.trusted_at)], ["Until", moment(d.expires_at)]]),
+      action(["Remove", h("span", { class: "hidden" }, ` ${d.program}, trusted since ${moment(d.trusted_at)}`)], () => remove(`me/second-factors/${d.id}`), { done: () => state.refresh("The device was removed. Its next sign-in requires your second factor.") }))),
+];
 
 /** What follows when a factor was added: recovery codes, unless there are some. */
 async function added(message) {
@@ -89,7 +100,11 @@ export function addPasskey() {
 }
 
 export async function addApp() {
+  // How the person can confirm it, in case that is required first.
+  state.session = get("sessions/current");
+  state.session.catch(() => {});
   const enrollment = await post("me/authenticator-apps/enrollment");
+  state.session = undefined;
   const key = enrollment.secret.replace(/(.{4})(?=.)/g, "$1 ");
   return {
     title: "Add an authenticator app",

@@ -3,7 +3,7 @@
 import { download, get, post, put, query, remove } from "../api.js";
 import { facts, h, notice, table, tag } from "../dom.js";
 import { action, form } from "../form.js";
-import { link } from "../layout.js";
+import { link, linkWith } from "../layout.js";
 import { may, roleTitle, state, titleOf } from "../state.js";
 import { REGISTRATION, STATUS, date, moment, nameFields, emailField, usernameField, words } from "../words.js";
 
@@ -21,19 +21,18 @@ export function standing(u) {
   return tags.length ? tags : tag("Active", "good");
 }
 
-const SORTS = { name: (u) => `${u.last_name} ${u.first_name}`.toLowerCase(), role: (u) => roleTitle(u.role), last_sign_in: (u) => u.last_sign_in_at ?? "", joined: (u) => u.joined_at };
-
 export async function list({ search }) {
   const { portal } = state;
-  const filters = Object.fromEntries(["query", "role", "registration", "status", "idle_days", "cursor"].map((k) => [k, search.get(k) ?? undefined]));
-  const sort = search.get("sort") ?? "";
+  const filters = Object.fromEntries(["role", "registration", "status", "idle_days", "cursor"].map((k) => [k, search.get(k) ?? undefined]));
+  // Names and addresses are not part of the page's address.
+  const { searched } = history.state ?? {};
   const idle = filters.idle_days ? new Date(Date.now() - Number(filters.idle_days) * 86_400_000).toISOString() : undefined;
-  const found = await get(`users${query({ query: filters.query, role: filters.role, registration: filters.registration, status: filters.status, idle_since: idle, cursor: filters.cursor, limit: PAGE })}`);
-  const items = SORTS[sort] ? [...found.items].sort((a, b) => SORTS[sort](a).localeCompare(SORTS[sort](b))) : found.items;
+  const found = await get(`users${query({ query: searched, role: filters.role, registration: filters.registration, status: filters.status, idle_since: idle, cursor: filters.cursor, limit: PAGE })}`);
+  const { items } = found;
   const seesSignIn = may("see_last_sign_in");
-  const apply = (values) => state.go(`users${query(values)}`);
+  const apply = ({ query: text, ...values }) => state.go(`users${query(values)}`, { searched: text });
   const heads = ["Name", "Username", "Role", "Status", ...(seesSignIn ? ["Last sign-in"] : [])];
-  const filtered = Object.values(filters).some(Boolean);
+  const filtered = searched || Object.values(filters).some(Boolean);
   const byInvitation = portal.staff_onboarding === "invitation";
   return {
     title: "Users",
@@ -47,23 +46,22 @@ export async function list({ search }) {
       row({
         fields: [
           { name: "query", label: "Search", hint: "Name, username or email address", optional: true },
-          { name: "role", label: "Role", type: "select", options: portal.roles.map((r) => [r.id, r.title]), optional: true, empty: "All roles" },
-          { name: "registration", label: "Registration", type: "select", options: Object.entries(REGISTRATION), optional: true, empty: "All" },
-          { name: "status", label: "Account", type: "select", options: [["active", "Active"], ["disabled", "Disabled"]], optional: true, empty: "All" },
-          seesSignIn ? { name: "idle_days", label: "No sign-in for", type: "select", options: [["30", "30 days"], ["90", "90 days"], ["180", "180 days"]], optional: true, empty: "Any time" } : null,
-          { name: "sort", label: "Sort this page by", type: "select", options: [["name", "Last name"], ...(seesSignIn ? [["last_sign_in", "Last sign-in"]] : []), ["joined", "Date joined"]], optional: true, empty: "Role and name" },
+          { name: "role", label: "Role", more: true, type: "select", options: portal.roles.map((r) => [r.id, r.title]), optional: true, empty: "All roles" },
+          { name: "registration", label: "Registration", more: true, type: "select", options: Object.entries(REGISTRATION), optional: true, empty: "All" },
+          { name: "status", label: "Account", more: true, type: "select", options: [["active", "Active"], ["disabled", "Disabled"]], optional: true, empty: "All" },
+          seesSignIn ? { name: "idle_days", label: "No sign-in for", more: true, type: "select", options: [["30", "30 days"], ["90", "90 days"], ["180", "180 days"]], optional: true, empty: "Any time" } : null,
         ],
-        values: { ...filters, sort },
+        values: { ...filters, query: searched },
         submit: "Search",
         send: apply,
       }),
-      h("p", { role: "status" }, found.items.length === 0 ? "No users match." : `Showing ${found.items.length} ${found.items.length === 1 ? "user" : "users"}${filters.cursor || found.next_cursor ? " on this page" : ""}.`, filtered ? [" ", link("users", "Clear all filters")] : null),
+      h("p", { role: "status" }, items.length === 0 ? "No users match." : `Showing ${items.length} ${items.length === 1 ? "user" : "users"}${filters.cursor || found.next_cursor ? " on this page" : ""}${items.length === 1 ? "" : ", administrators first, then by last name"}.`, filtered ? [" ", linkWith({}, "users", "Clear all filters")] : null),
       items.length
         ? h("div", { class: "stack" }, table("Users", heads, items.map((u) => [link(at(u.id), nameOf(u)), u.username, roleTitle(u.role), h("span", null, standing(u)), ...(seesSignIn ? [u.last_sign_in_at ? moment(u.last_sign_in_at) : "Never"] : [])])))
         : null,
       h("div", { class: "buttons" },
-        filters.cursor ? link(`users${query({ ...filters, sort, cursor: undefined })}`, "First page") : null,
-        found.next_cursor ? link(`users${query({ ...filters, sort, cursor: found.next_cursor })}`, "Next page", { class: "button" }) : null,
+        filters.cursor ? linkWith({ searched }, `users${query({ ...filters, cursor: undefined })}`, "First page") : null,
+        found.next_cursor ? linkWith({ searched }, `users${query({ ...filters, cursor: found.next_cursor })}`, "Next page", { class: "button" }) : null,
         may("download_users") ? action("Download all users (CSV)", () => download("users.csv", "users.csv", "text/csv")) : null),
     ],
   };
@@ -75,6 +73,12 @@ const administrators = () => state.me.organization?.administrators.length;
 export function row(description) {
   const made = form({ ...description, fields: description.fields.map((f) => f && { ...f, bare: true }) });
   made.classList.add("row");
+  const more = made.fields.filter((f) => f.d.more);
+  if (more.length) {
+    // On a phone, the results are more important than the filters that are not used.
+    const open = more.some((f) => f.read()) || matchMedia("(min-width: 40rem)").matches;
+    made.querySelector(".buttons").before(h("details", { open }, h("summary", null, "More filters"), h("div", { class: "filters" }, more.map((f) => f.element))));
+  }
   made.setAttribute("role", "search");
   return made;
 }
@@ -91,8 +95,7 @@ const roleField = (role) => {
   return { name: "role", label: "Role", type: "radios", options: ids.map((id) => [id, roleTitle(id)]), missing: "Select a role." };
 };
 
-async function accessFields(user, withRole) {
-  const { services, codes } = await serviceChoices();
+function accessFields({ services, codes }, user, withRole) {
   const held = state.portal.services.filter((s) => user?.services.includes(s.id) && !services.includes(s));
   const allCodes = [...new Set([...codes, ...(user?.group_codes ?? [])])];
   return [
@@ -112,7 +115,7 @@ export async function add() {
     emailField({ autocomplete: "off" }),
     ...(initial && portal.username_chosen_by === "user" ? [{ ...usernameField(), autocomplete: "off", hint: `At least ${portal.username_min_length} characters` }] : []),
     ...(initial ? [{ name: "initial_password", label: "Initial password", hint: "Give it to the user in person or by phone. It has to be changed at the first sign-in.", type: "password", autocomplete: "new-password" }] : []),
-    ...(await accessFields(undefined, true)),
+    ...accessFields(await serviceChoices(), undefined, true),
   ];
   return {
     title: "Add a user",
@@ -166,7 +169,7 @@ export async function show({ params }) {
       self ? h("p", { class: "soft" }, "This is you. Another administrator can change your access.") : [
         h("div", { class: "buttons" }, buttons),
         u.status === "disabled" && may("disable_users") ? action("Reinstate", () => put(at(u.id, "/status"), { status: "active" }), { kind: "primary", done: () => state.refresh(`${nameOf(u)} can sign in again.`) }) : null,
-        sends.some(Boolean) ? [h("h2", null, "Send again"), h("p", { class: "soft" }, `Emails go to the address above.`), sends] : null,
+        sends.some(Boolean) ? [h("h2", null, "Help with signing in"), h("p", { class: "soft" }, `Emails go to the address above.`), h("div", { class: "inlines" }, sends)] : null,
       ],
       may("see_audit") ? h("p", null, link(`audit-trail${query({ user_id: u.id })}`, "Show the audit trail of this user")) : null,
     ],
@@ -174,8 +177,8 @@ export async function show({ params }) {
 }
 
 export async function approve({ params }) {
-  const u = await get(at(params.id));
-  const fields = (await accessFields(u, false)).filter(Boolean);
+  const [u, choices] = await Promise.all([get(at(params.id)), serviceChoices()]);
+  const fields = accessFields(choices, u, false);
   return {
     title: `Approve ${nameOf(u)}`,
     back: [at(u.id), nameOf(u)],
@@ -190,13 +193,13 @@ export async function approve({ params }) {
 }
 
 export async function access({ params }) {
-  const u = await get(at(params.id));
+  const [u, choices] = await Promise.all([get(at(params.id)), serviceChoices()]);
   return {
     title: `Change the access of ${nameOf(u)}`,
     back: [at(u.id), nameOf(u)],
     body: [
       h("p", null, "Changes take effect at the user's next click."),
-      form({ fields: await accessFields(u, may("grant_roles")), values: { role: u.role, services: u.services, group_codes: u.group_codes, end_date: u.end_date }, submit: "Save access", send: async (values) => {
+      form({ fields: accessFields(choices, u, may("grant_roles")), values: { role: u.role, services: u.services, group_codes: u.group_codes, end_date: u.end_date }, submit: "Save access", send: async (values) => {
         await put(at(u.id, "/access"), { role: u.role, services: u.services, group_codes: u.group_codes, ...values, end_date: values.end_date ?? null });
         await state.goFresh(at(u.id), `The access of ${nameOf(u)} was changed.`);
       } }),

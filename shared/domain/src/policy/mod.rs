@@ -40,7 +40,7 @@ pub use application::{
     AccessTokenFormat, Application, ApplicationKey, ApplicationUri, ClientAuthentication, KeyType,
     SingleSignOnPolicy,
 };
-pub use brand::{BrandPolicy, Color};
+pub use brand::{BrandPolicy, Color, Image};
 pub use calendar::days_after;
 pub use campaign::Campaign;
 pub use document::Policy;

@@ -13,7 +13,7 @@ use crate::state::audit::{Action, AuditEvent};
 use crate::state::record::Mac;
 use crate::state::second_factor::{
     AuthenticatorApp, FactorInfo, FactorReset, MAX_APPS, MAX_PASSKEYS, Passkey, Proof,
-    ResetEvidence, SecondFactors, UsedChallenge,
+    ResetEvidence, SecondFactors, TrustedDevice, UsedChallenge,
 };
 use crate::state::session::{Session, Token};
 use crate::values::ids::{FactorId, IssueId};
@@ -132,7 +132,7 @@ pub fn give(
     account: &Account,
     session: &Session,
     given: &Given,
-    trusts_device: bool,
+    trusts: Option<String>,
     attempts: AttemptKey,
     context: Context<'_>,
 ) -> Result<(Account, Session, Decision), Refusal> {
@@ -153,8 +153,9 @@ pub fn give(
             passkey.signs_in_alone = true;
         }
     }
-    if trusts_device && let Some(device) = &session.device {
-        trust(&mut after, device, policy, now);
+    if let Some((program, device)) = trusts.zip(session.device.as_ref()) {
+        let id = FactorId::random(rng);
+        trust(&mut after, device, (id, program), policy, now);
     }
     let mut renewed = session.clone();
     renewed.proofs.insert(proof, now);
@@ -176,18 +177,29 @@ pub fn give(
 }
 
 /// Trusts a device for as long as the policy says.
-fn trust(account: &mut Account, device: &str, policy: &Policy, now: Timestamp) {
+fn trust(
+    account: &mut Account,
+    device: &str,
+    (id, program): (FactorId, String),
+    policy: &Policy,
+    now: Timestamp,
+) {
     let days = policy.second_factor.as_ref();
     let days = days.map_or(0, |s| s.trusted_device_days.get());
     if days == 0 {
         return;
     }
     let trusted = &mut account.second_factors.trusted_devices;
-    trusted.retain(|_, until| now < *until);
-    let until = now + SignedDuration::from_hours(24 * i64::from(days));
-    trusted.insert(device.to_owned(), until);
+    trusted.retain(|_, other| now < other.expires_at);
+    let new = TrustedDevice {
+        id,
+        program,
+        trusted_at: now,
+        expires_at: now + SignedDuration::from_hours(24 * i64::from(days)),
+    };
+    trusted.insert(device.to_owned(), new);
     while trusted.len() > MAX_TRUSTED {
-        let first = trusted.iter().min_by_key(|(_, until)| **until);
+        let first = trusted.iter().min_by_key(|(_, other)| other.expires_at);
         let Some(first) = first.map(|(device, _)| device.clone()) else {
             return;
         };
@@ -350,8 +362,18 @@ pub fn rename(
     Ok(Decision::recording(audit).update(account, after))
 }
 
+/// Ends the trust in a device, whose next sign-in requires a factor (MF-08).
+fn end_trust(account: &Account, session: &Session, device: &str, context: Context<'_>) -> Decision {
+    let Context { origin, rng, .. } = context;
+    let mut after = account.clone();
+    after.second_factors.trusted_devices.remove(device);
+    let audit = AuditEvent::by_owner(origin, &account.id, Action::RemoveTrustedDevice, rng)
+        .for_organization(session.organization.as_ref());
+    Decision::recording(audit).update(account, after)
+}
+
 /// Removes a factor and notifies the owner. The trust in devices, which may rest on it, ends. With the last factor,
-/// recovery codes go too (MF-01, MF-02).
+/// recovery codes go too (MF-01, MF-02). The id of a trusted device ends the trust in that device alone (MF-08).
 ///
 /// # Errors
 /// [`Refusal`]
@@ -361,6 +383,10 @@ pub fn remove(
     id: &FactorId,
     context: Context<'_>,
 ) -> Result<Decision, Refusal> {
+    let mut trusted = account.second_factors.trusted_devices.iter();
+    if let Some((device, _)) = trusted.find(|(_, device)| device.id == *id) {
+        return Ok(end_trust(account, session, device, context));
+    }
     let Context {
         policy,
         origin,
@@ -503,7 +529,7 @@ pub fn cancel_reset(
     Some(Decision::recording(audit).update(account, after))
 }
 
-/// Cancels a reset for the owner of the address, who did not ask for it. Whoever did may know the password, so every
+/// Cancels a reset for the owner of the address, who did not request it. Whoever did may know the password, so every
 /// other way in ends, too (MF-06, SE-01). Returns `None` if the token isn't that of the latest reset or the reset
 /// has expired.
 pub fn disown_reset(account: &Account, token: &Token, context: Context<'_>) -> Option<Decision> {

@@ -63,6 +63,8 @@ pub enum Action {
     AddSecondFactor,
     RenameSecondFactor,
     RemoveSecondFactor,
+    /// A user ended the trust in a device (MF-08).
+    RemoveTrustedDevice,
     /// A user replaced their recovery codes.
     CreateRecoveryCodes,
     /// An administrator or the help desk started a reset of a user's second factors (MF-06).

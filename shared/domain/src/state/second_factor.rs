@@ -131,6 +131,16 @@ impl FactorReset {
     }
 }
 
+/// A device on which the owner signs in without a second factor for some time (MF-08).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedDevice {
+    pub id: FactorId,
+    /// The browser and system that it reported, in fixed names.
+    pub program: String,
+    pub trusted_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
 /// The second factors of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecondFactors {
@@ -143,9 +153,9 @@ pub struct SecondFactors {
     pub recovery_codes: Vec<Mac>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used_challenges: Vec<UsedChallenge>,
-    /// Digests of the devices that need no second factor, each with the end of the trust (MF-08).
+    /// The devices that need no second factor, by digest (MF-08).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub trusted_devices: BTreeMap<String, Timestamp>,
+    pub trusted_devices: BTreeMap<String, TrustedDevice>,
     /// The latest reset that was started, expired or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<FactorReset>,
@@ -181,8 +191,8 @@ impl SecondFactors {
 
     /// Returns whether a device is trusted at a time.
     pub fn trusts(&self, device: &str, now: Timestamp) -> bool {
-        let until = self.trusted_devices.get(device);
-        until.is_some_and(|until| now < *until)
+        let trusted = self.trusted_devices.get(device);
+        trusted.is_some_and(|trusted| now < trusted.expires_at)
     }
 
     /// Ends what lets someone in with less than the password and a factor, or changes the factors: the trust

@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::values::folding;
 
+/// The number of letters of a first or last name that count when names are sorted.
+const MAX_SORTED: usize = 30;
+
 /// Why a field is invalid, as a phrase that follows the field's name: "must be …".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(pub String);
@@ -259,6 +262,18 @@ impl PersonName {
     /// Returns the first and last name, for a greeting or an address.
     pub fn full(&self) -> String {
         format!("{} {}", self.first, self.last)
+    }
+
+    /// Returns the text by which names are sorted: by last name, then first name, without regard to case,
+    /// accents, spaces and punctuation.
+    pub fn sort_key(&self) -> String {
+        let part = |text: &str| {
+            folding::letters(text)
+                .chars()
+                .take(MAX_SORTED)
+                .collect::<String>()
+        };
+        format!("{}#{}", part(self.last.as_str()), part(self.first.as_str()))
     }
 
     /// Returns the placeholder for a name that was removed.

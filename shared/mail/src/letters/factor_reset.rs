@@ -13,7 +13,7 @@ pub(super) fn content(pin: &Sensitive, expires_on: Date, policy: &Policy) -> Con
         format!("Your PIN to reset second factors on {}", policy.title),
         vec![
             Block::text(format!(
-                "You asked us to remove the second factors from your account on {}, because you lost them. This PIN confirms that it is you.",
+                "You requested a reset of the second factors of your account on {}, because you lost them. This PIN confirms that it is you.",
                 portal(policy)
             )),
             Block::code("Your PIN", pin),
@@ -29,7 +29,7 @@ pub(super) fn content(pin: &Sensitive, expires_on: Date, policy: &Policy) -> Con
                 "Do not share your PIN. We will never ask you for it by telephone, by email, or in person.",
             ),
             Block::text(format!(
-                "If the PIN has expired or does not work, call {help} for a new one. If you did not ask for this, call us right away, because someone else may know your password."
+                "If the PIN has expired or does not work, call {help} for a new one. If you did not request this, call us right away, because someone else may know your password."
             )),
         ],
         format!(

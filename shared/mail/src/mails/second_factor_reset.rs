@@ -44,7 +44,7 @@ pub(super) fn content(
     }
     blocks.extend([
         Block::text(
-            "If you did not ask for this, or you found your second factor, cancel it. This also ends all sessions of your account.",
+            "If you did not request this, or you found your second factor, cancel it. This also ends all sessions of your account.",
         ),
         Block::link(
             "Cancel the reset",
@@ -57,7 +57,7 @@ pub(super) fn content(
             ),
         ),
         Block::text(format!(
-            "If you did not ask for this, someone else may know your password. Choose a new one, or call {} right away.",
+            "If you did not request this, someone else may know your password. Choose a new one, or call {} right away.",
             help(&policy.help_desk)
         )),
     ]);
