@@ -315,7 +315,7 @@ impl Writes<'_> {
         }) = message
         {
             // With attempts, even none, the due time counts.
-            row.insert("tries".to_owned(), n(0));
+            row.insert("attempts".to_owned(), n(0));
             row.insert("due_at".to_owned(), s(due(*check_at)));
         }
         row.extend(sender.map(|sender| ("sender".to_owned(), s(sender))));
