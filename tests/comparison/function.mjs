@@ -68,9 +68,9 @@ export class LambdaFunction {
   }
 }
 
-/** The event of a POST request, as a REST API of API Gateway sends it. */
-export function post(resource, portal, source, body) {
-  const headers = { accept: "application/json", "content-type": "application/json", host: "localhost" };
+/** The event of a POST request, as a REST API of API Gateway sends it. The body is JSON, or a text of the type in `more`. */
+export function post(resource, portal, source, body, more = {}) {
+  const headers = { accept: "application/json", "content-type": "application/json", host: "localhost", ...more };
   const path = resource.replace("{portal}", portal);
   return {
     resource, path, httpMethod: "POST", headers,
@@ -82,6 +82,6 @@ export function post(resource, portal, source, body) {
       requestId: "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", accountId: "123456789012", apiId: "1234567890",
       identity: { sourceIp: source, userAgent: "a measurement" },
     },
-    body: JSON.stringify(body), isBase64Encoded: false,
+    body: typeof body === "string" ? body : JSON.stringify(body), isBase64Encoded: false,
   };
 }

@@ -4,12 +4,14 @@ import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { System } from "../browser/system.mjs";
+import { LambdaFunction, post as event } from "./function.mjs";
 import { compare } from "./rounds.mjs";
 
 const [rounds, count] = [process.argv[2] ?? 5, process.argv[3] ?? 300].map(Number);
 const [CLIENT, CALLBACK] = ["enrollment-desk", "https://enrollment.harborlight.example/callback"];
 const system = new System();
-let other;
+const freePort = () => 20_000 + (process.pid % 20_000);
+let [other, lambda] = [];
 
 /** The parameters of a request, and the verifier that belongs to them. */
 function request() {
@@ -25,31 +27,47 @@ async function read(response) {
   return JSON.parse(text);
 }
 
-/** Returns a function that exchanges a code as a client with a secret does. */
-const exchanger = (endpoint, secret) => async ({ code, verifier }) => {
+/** Returns a function that exchanges a code as a client with a secret does; `send` sends the form. */
+const exchanger = (secret, send) => async ({ code, verifier }) => {
   const authorization = `Basic ${Buffer.from(`${CLIENT}:${secret}`).toString("base64")}`;
   const body = new URLSearchParams({ grant_type: "authorization_code", code, redirect_uri: CALLBACK, code_verifier: verifier });
-  const tokens = await read(await fetch(endpoint, { method: "POST", headers: { authorization }, body }));
+  const tokens = await send({ authorization, "content-type": "application/x-www-form-urlencoded" }, body.toString());
   const [header, payload] = tokens.id_token.split(".").map((part) => Buffer.from(part, "base64url").toString());
   if (!header.includes('"RS256"') || !payload.includes("Blue Heron")) throw new Error(`an ID token of another kind: ${header} ${payload}`);
 };
 
+const byFetch = (endpoint) => async (headers, body) => read(await fetch(endpoint, { method: "POST", headers, body }));
+
+/** The function alone, as on AWS, where DynamoDB and KMS are services; and `cargo portal`, which is all of them. */
 async function vestibule() {
-  await system.start("--log", "error", "--optional-factors");
+  const aws = freePort() + 10;
+  await system.start("--log", "error", "--optional-factors", "--aws-port", `${aws}`);
   const issuer = `${system.base}/group`;
-  const post = async (path, body, token) => read(await fetch(`${issuer}/${path}`, { method: "POST", headers: { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) }, body: JSON.stringify(body) }));
-  const { token } = await post("sessions", { username: "ruth.okafor", password: "Quiet-River-58!", token_delivery: "body" });
-  const authorize = async () => {
-    const { verifier, query } = request();
-    const { redirect_to } = await post("authorizations", { query: query.toString() }, token);
-    return { verifier, code: new URL(redirect_to).searchParams.get("code") };
-  };
+  const json = { "content-type": "application/json" };
+  const { token } = await byFetch(`${issuer}/sessions`)(json, JSON.stringify({ username: "ruth.okafor", password: "Quiet-River-58!", token_delivery: "body" }));
   const secret = system.run("client-secret", "--portal", "group", "--application", CLIENT).trim();
-  return { name: "Vestibule, `cargo portal` with its database, its KMS and all else", pid: system.server.pid, authorize, exchange: exchanger(`${issuer}/token`, secret) };
+  const client = (send) => ({
+    authorize: async () => {
+      const { verifier, query } = request();
+      const { redirect_to } = await send("authorizations")({ ...json, authorization: `Bearer ${token}` }, JSON.stringify({ query: query.toString() }));
+      return { verifier, code: new URL(redirect_to).searchParams.get("code") };
+    },
+    exchange: exchanger(secret, send("token")),
+  });
+  lambda = await LambdaFunction.start("openid-connect", aws);
+  const invoke = (path) => async (headers, body) => {
+    const response = await lambda.call(event(`/{portal}/${path}`, "group", "203.0.113.1", body, headers));
+    if (response.statusCode !== 200) throw new Error(`the function responded ${JSON.stringify(response)}`);
+    return JSON.parse(response.body);
+  };
+  return [
+    { name: "Vestibule, its function", pid: lambda.process.pid, ...client(invoke) },
+    { name: "Vestibule, `cargo portal` with its database, its KMS and all else", pid: system.server.pid, ...client((path) => byFetch(`${issuer}/${path}`)) },
+  ];
 }
 
 async function oidcProvider() {
-  const port = 20_000 + (process.pid % 20_000);
+  const port = freePort();
   const secret = randomBytes(32).toString("base64url");
   const environment = { ...process.env, NODE_ENV: "production", CLIENT_SECRET: secret };
   other = spawn(process.execPath, [new URL("oidc-provider.mjs", import.meta.url).pathname, port], { stdio: ["ignore", "pipe", "inherit"], env: environment });
@@ -75,17 +93,18 @@ async function oidcProvider() {
     if (!code) throw new Error(`no code: ${url}`);
     return { verifier, code };
   };
-  return { name: "oidc-provider, with everything in memory", pid: other.pid, authorize, exchange: exchanger(`${issuer}/token`, secret) };
+  return { name: "oidc-provider, with everything in memory", pid: other.pid, authorize, exchange: exchanger(secret, byFetch(`${issuer}/token`)) };
 }
 
 try {
-  const servers = [await vestibule(), await oidcProvider()];
+  const servers = [...(await vestibule()), await oidcProvider()];
   const whole = servers.map(({ authorize, exchange, ...server }) => ({ ...server, act: async () => exchange(await authorize()) }));
   await compare(whole, { rounds, count, what: "authorizations with their tokens" });
   const exchanges = servers.map(({ authorize, exchange, ...server }) => ({ ...server, prepare: authorize, act: exchange }));
   await compare(exchanges, { rounds, count, what: "token exchanges" });
 } finally {
   other?.kill();
+  lambda?.stop();
   await system.stop();
   system.remove();
 }
