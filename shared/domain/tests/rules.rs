@@ -1763,11 +1763,11 @@ fn so_04_prompt_and_the_time_of_the_request_decide_who_signs_in_again() {
     let sign_in = Ok(Some(FirstStep::SignIn));
     for (prompt, user, began_at, expected) in [
         ("", user, None, Ok(None)),
-        ("", None, None, sign_in.clone()),
+        ("", None, None, sign_in),
         ("consent", user, None, Ok(None)),
-        ("login", user, None, sign_in.clone()),
-        ("select_account", user, None, sign_in.clone()),
-        ("login consent", user, None, sign_in.clone()),
+        ("login", user, None, sign_in),
+        ("select_account", user, None, sign_in),
+        ("login consent", user, None, sign_in),
         // Only a sign-in after the request began is the one that it demands.
         ("login", user, Some(before), Ok(None)),
         ("login", user, Some(at(NOW)), Ok(None)),
