@@ -693,13 +693,6 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     world.instance.settle().await.unwrap();
 }
 
-/// The kinds of items that the store derives from an account or changes with it: its markers, rows, plan records,
-/// counters and messages. A function that writes accounts may write all of them, whichever of them these flows
-/// happen to change, and may update the last use of a session.
-const OF_AN_ACCOUNT: [&str; 10] = [
-    "A#*", "C#*", "E#*", "G#*", "H#*", "N#*", "O#*", "R#*", "T#*", "X#*",
-];
-
 /// What only tests of rare cases use, which run under the same roles.
 const IN_OTHER_TESTS: [&str; 1] = ["import-records Results: FeedsBucket/feeds/*.rejects.csv"];
 
@@ -724,12 +717,7 @@ async fn roles_have_no_unused_permissions() {
                 continue;
             }
             let unused = unused(function, statement, &noted);
-            let is_known = |spare: &String| {
-                let kind = spare.rsplit(' ').next().unwrap_or_default();
-                statement.sid == "Write"
-                    && (OF_AN_ACCOUNT.contains(&kind) || kind == "dynamodb:UpdateItem")
-                    || IN_OTHER_TESTS.contains(&spare.as_str())
-            };
+            let is_known = |spare: &String| IN_OTHER_TESTS.contains(&spare.as_str());
             spare.extend(unused.into_iter().filter(|s| !is_known(s)));
         }
     }
