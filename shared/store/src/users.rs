@@ -241,8 +241,7 @@ impl Store {
         let next = match last {
             Some(sk) => {
                 let keys = self.keys().await?;
-                let mut rng =
-                    StdRng::try_from_rng(&mut SysRng).map_err(StoreError::unavailable)?;
+                let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(StoreError::unavailable)?;
                 Some(keys.seal(Purpose::Cursor, &pk, sk.as_bytes(), &mut rng))
             }
             None => None,
