@@ -310,6 +310,7 @@ impl System {
     async fn start() -> Self {
         let world = World::with(Options {
             aws: Some((Ipv4Addr::LOCALHOST, AWS_PORT).into()),
+            optional_factors: true,
             ..Options::in_memory()
         })
         .await;

@@ -4,6 +4,8 @@
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vestibule_domain::policy::Role;
@@ -239,7 +241,8 @@ impl Store {
         let next = match last {
             Some(sk) => {
                 let keys = self.keys().await?;
-                Some(keys.seal(Purpose::Cursor, &pk, sk.as_bytes(), &mut rand::rng()))
+                let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(StoreError::unavailable)?;
+                Some(keys.seal(Purpose::Cursor, &pk, sk.as_bytes(), &mut rng))
             }
             None => None,
         };

@@ -1095,6 +1095,11 @@ pub async fn go_through_the_schedule(observer: &SharedInterceptor) {
     let (world, _) = agency_with(options).await;
     world.pass(SignedDuration::from_hours(2));
     assert!(world.instance.seal_audit_trail().await.unwrap() > 0);
+    // A link for a forgotten password that was never used ends with the account's other access.
+    let forgotten = json!({ "username": "sam.lind" });
+    let portal = world.on("producer");
+    portal.post("/password-resets", forgotten).await.expect(202);
+    world.instance.settle().await.unwrap();
     // Of two concurrent runs, one is overtaken and reads again.
     world.pass_days(181);
     let run = Run::now(world.now());
