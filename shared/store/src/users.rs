@@ -240,7 +240,12 @@ impl Store {
         let next = match last {
             Some(sk) => {
                 let keys = self.keys().await?;
-                Some(keys.seal(Purpose::Cursor, &pk, sk.as_bytes(), &mut rand::rng()))
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "only the nonce of the cursor is random, and nothing depends on it"
+                )]
+                let rng = &mut rand::rng();
+                Some(keys.seal(Purpose::Cursor, &pk, sk.as_bytes(), rng))
             }
             None => None,
         };
