@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { BASE, PASSWORD, Visitor, email, emails, journey } from "./harness.mjs";
+import { BASE, PASSWORD, Visitor, acceptsInvitation, email, emails, journey, linkIn } from "./harness.mjs";
 
 test("pg_01 a portal whose policy no page knows is fully usable", journey(async (v) => {
   await v.open("/mixed/app");
@@ -43,6 +43,7 @@ test("pg_01 an expired session in the middle of a form loses nothing", journey(a
   await v.presses("Send feedback");
   const dialog = v.page.getByRole("dialog");
   await dialog.getByRole("heading", { name: "Sign in again" }).waitFor();
+  assert.equal(await v.page.evaluate(() => document.activeElement.labels[0].textContent), "Password");
   await v.check("sign in again");
   await dialog.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await dialog.getByRole("button", { name: "Sign in and continue" }).click();
@@ -239,6 +240,19 @@ test("ux_01 pg_04 a link that was used, cut off or made up ends in a clear messa
   await v.check("a made-up confirmation");
   await v.open("/group/app/password-reset");
   await v.reads("This link is not complete.");
+  await v.check("a link that was cut off");
+  await v.signsIn("group", "ruth.okafor");
+  await v.open("/group/app/invitations/new");
+  await v.fill({ "First name": "Uno", "Last name": "Reed", "Email address": "uno@blueheron.example" });
+  await v.page.getByRole("radio", { name: "Staff" }).check();
+  await v.presses("Send invitation");
+  const invitation = linkIn(await email("uno@blueheron.example", /invit/i), "/invitations/accept");
+  await v.signsOut("group");
+  await acceptsInvitation(v, "uno@blueheron.example", "uno.reed");
+  await v.sees("Waiting for approval");
+  await v.signsOut("group");
+  await v.open(invitation);
+  await v.page.getByRole("heading", { level: 1, name: /used/i }).waitFor();
 }));
 
 test("pg_01 without a connection a page says so, and can be shown again", journey(async (v) => {

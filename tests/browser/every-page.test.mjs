@@ -1,13 +1,16 @@
 // Every page of every portal, as a visitor and as a person who may see most of it, in every mode.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { BASE, PASSWORD, Visitor, ownSystem, people } from "./harness.mjs";
 
 ownSystem(["--optional-factors"]);
 
-const OPEN = ["", "sign-in", "signed-out", "register", "forgot-password", "forgot-username", "registration-code", "no-such-page", "password-reset", "invitations/accept", "email-confirmation", "email-change-cancellation"];
+const OPEN = ["", "sign-in", "signed-out", "register", "forgot-password", "forgot-username", "registration-code", "no-such-page", "password-reset", "invitations/accept", "email-confirmation", "email-change-cancellation", "second-factor-reset", "second-factor-reset-cancellation"];
 const OWN = ["", "organizations", "profile", "profile/name", "profile/email", "profile/password", "profile/hint", "profile/security-questions", "profile/links", "profile/subscriptions", "profile/sessions", "profile/activity", "profile/agreements", "profile/second-factors", "profile/second-factors/passkey", "profile/second-factors/app", "profile/second-factors/recovery-codes", "profile/organizations/add", "feedback", "users", "users?status=disabled", "users/add", "users/upload", "users/no-such-user", "invitations", "invitations/new", "invitations/upload", "access-review", "agents", "audit-trail", "accounts", "accounts/audit-trail", "plan-records/unlock", "sign-out"];
-const OF_USER = ["", "/access", "/approve", "/disable", "/remove"];
+const OF_USER = ["", "/access", "/approve", "/disable", "/remove", "/second-factor-reset"];
+/** Pages that journeys with a person in the right state check: the steps, single sign-on, a factor that was added. */
+const ELSEWHERE = ["pin", "next", "register-again", "authorize", "profile/second-factors/:id/name", "profile/second-factors/:id/removal", "sign-out"];
 const WHO = { agent: "dana.whitfield", employer: "lena.fischer", group: "ruth.okafor", "help-desk": "ada.moss", member: "grace.kim", practice: "omar.haddad", producer: "dana.whitfield", provider: /Primary user of Lakeside/ };
 
 async function sweep(v, portal, pages) {
@@ -30,6 +33,10 @@ for (const [portal, who] of Object.entries(WHO)) {
     await v.signsIn(portal, username, PASSWORD);
     await v.page.getByRole("heading", { level: 1, name: /^Hello/ }).waitFor();
     await sweep(v, portal, OWN);
+    await v.shows(`/${portal}/app`);
+    await v.page.getByRole("heading", { level: 1, name: /^Hello/ }).waitFor();
+    const services = v.page.getByRole("main").locator('a[href*="/services/"]');
+    if (await services.count()) await sweep(v, portal, [(await services.first().getAttribute("href")).replace(`/${portal}/app/`, "")]);
     await v.shows(`/${portal}/app/users`);
     const links = v.page.getByRole("main").getByRole("table").getByRole("link");
     if (await links.count()) {
@@ -39,6 +46,14 @@ for (const [portal, who] of Object.entries(WHO)) {
     await v.leaves();
   });
 }
+
+test("pg_02 no page of the router is left out", () => {
+  const router = readFileSync(new URL("../../infra/pages/js/main.js", import.meta.url), "utf8");
+  const patterns = [...router.matchAll(/^  \["([^"]*)", "[\w-]+", "\w+", "\w+"\],$/gm)].map((found) => found[1]);
+  assert.ok(patterns.length > 55, `${patterns.length} pages`);
+  const visited = new Set([...OPEN, ...OWN, ...OF_USER.map((rest) => `users/:id${rest}`), "register/:type", "services/:id", "accounts/:portal/:id", "accounts/:portal/:id/:action", "accounts/:portal/:id/invitations", ...ELSEWHERE]);
+  assert.deepEqual(patterns.filter((pattern) => !visited.has(pattern)), []);
+});
 
 test("pg_03 every page of the help desk's console about an account passes axe", { timeout: 120_000 }, async () => {
   const v = await Visitor.create();
@@ -54,7 +69,8 @@ test("pg_03 every page of the help desk's console about an account passes axe", 
     await v.check(portal);
     const actions = await v.page.getByRole("main").locator(".cards a").evaluateAll((links) => links.map((a) => a.getAttribute("href")));
     assert.ok(actions.length > 3);
-    for (const action of actions) {
+    const here = new URL(v.page.url()).pathname;
+    for (const action of [...actions, `${here}/invitations`]) {
       await v.shows(action);
       await v.check(`${portal} ${action}`);
     }

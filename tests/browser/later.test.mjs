@@ -1,4 +1,5 @@
 // Journeys that begin months after the first sign-in, on a system of their own whose clock is moved.
+import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -34,6 +35,11 @@ ownSystem(OPTIONS, async (system) => {
   await ruth.presses("Send invitation");
   await ruth.reads("An invitation was sent to ilse@blueheron.example.");
   await email("ilse@blueheron.example", /invit/i);
+  await ruth.signsOut("group");
+  await ruth.open("/group/app/forgot-password");
+  await ruth.fill({ Username: "nora.lind" });
+  await ruth.presses("Continue");
+  await email("nora@blueheron.example", /password/i);
   await ruth.leaves();
   await system.stop();
   edit(system, "practice", (policy) => policy.replace('revision = "2026-10"', 'revision = "2027-02"'));
@@ -109,6 +115,12 @@ test("ux_01 ag_01 an expired invitation says so, and a resent one is accepted", 
   await ruth.leaves();
   await acceptsInvitation(v, "ilse@blueheron.example", "ilse.late", earlier);
   await v.sees("Waiting for approval");
+}));
+
+test("ux_01 pg_04 an expired link for a new password says so", journey(async (v) => {
+  await v.open(linkIn(await email("nora@blueheron.example", /new password|reset/i), "/password-reset"));
+  await v.page.getByRole("heading", { level: 1, name: /link|expired|no longer/i }).waitFor();
+  assert.ok(!v.page.url().includes("token"));
 }));
 
 test("ag_13 after the transition, an agent registers again before anything else", journey(async (v) => {

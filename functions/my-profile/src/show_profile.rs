@@ -104,6 +104,8 @@ pub(crate) struct OrganizationResponse {
 /// An administrator of the caller's organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AdministratorResponse {
+    /// The user's id, as in an access review.
+    id: String,
     first_name: String,
     last_name: String,
     email: String,
@@ -182,6 +184,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
             administrators: administrators
                 .into_iter()
                 .map(|a| AdministratorResponse {
+                    id: a.account.to_string(),
                     first_name: a.name.first.to_string(),
                     last_name: a.name.last.to_string(),
                     email: a.email,

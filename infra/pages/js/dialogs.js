@@ -37,7 +37,7 @@ export async function signInAgain() {
     form({
       fields: [
         { name: "username", label: "Username", autocomplete: "username", plain: true, value: username },
-        { name: "password", label: "Password", type: "password", autocomplete: "current-password" },
+        { name: "password", label: "Password", type: "password", autocomplete: "current-password", autofocus: true },
       ],
       submit: "Sign in and continue",
       send: async (values) => {

@@ -74,6 +74,9 @@ export function table(caption, heads, rows) {
   );
 }
 
+/** A text with more of it for people who hear the page, where the place says the rest to those who see it. */
+export const named = (text, rest) => [text, h("span", { class: "hidden" }, ` ${rest}`)];
+
 export function tag(text, kind = "") {
   return h("span", { class: `tag ${kind}` }, text);
 }

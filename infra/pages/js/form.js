@@ -99,7 +99,7 @@ class Field {
       this.control = h("input", { ...common, type: "file", accept: d.accept });
       this.read = () => this.control.files[0];
     } else {
-      this.control = h("input", { ...common, type, inputmode: d.inputmode, maxlength: d.maxlength, class: d.width ?? "", spellcheck: d.spellcheck ?? (type === "password" || d.plain ? "false" : null), autocapitalize: d.plain ? "none" : null, value: value ?? "" });
+      this.control = h("input", { ...common, type, inputmode: d.inputmode, maxlength: d.maxlength, autofocus: d.autofocus, class: d.width ?? "", spellcheck: d.spellcheck ?? (type === "password" || d.plain ? "false" : null), autocapitalize: d.plain ? "none" : null, value: value ?? "" });
       this.read = () => (type === "password" ? this.control.value : this.control.value.trim()) || undefined;
     }
     let control = this.control;

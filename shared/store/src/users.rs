@@ -206,6 +206,7 @@ impl UsersCursor {
 /// An administrator of an organization, as shown to its users (AG-15).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Administrator {
+    pub account: AccountId,
     pub name: PersonName,
     pub email: String,
     pub role: Role,
@@ -364,6 +365,7 @@ impl Store {
             if row.status == Status::Active && row.registration == Registration::Registered && !over
             {
                 administrators.push(Administrator {
+                    account: row.account,
                     name: row.name,
                     email: row.email,
                     role: row.role,

@@ -113,6 +113,11 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_pending()
 
     let begun = begin(mona).await.expect(201).has("/due_date", "2026-12-23");
     assert_eq!(begun.text_at("/started_by"), mona.id().await);
+    // Whoever sees the profile's administrators knows who that is.
+    let profile = mick.get("/me").await.expect(200);
+    let administrators = profile.body["organization"]["administrators"].as_array();
+    let starter = (administrators.unwrap().iter()).find(|a| a["id"] == begun.body["started_by"]);
+    assert_eq!(starter.unwrap()["email"], "mona@riverbend.example");
     for address in [
         "mona@riverbend.example",
         "mick@riverbend.example",

@@ -1,7 +1,7 @@
 // Invitations, one at a time or from a file.
 
 import { Problem, get, post, query, remove, upload } from "../api.js";
-import { h, table, tag } from "../dom.js";
+import { h, named, table, tag } from "../dom.js";
 import { action, form } from "../form.js";
 import { link } from "../layout.js";
 import { roleTitle, state } from "../state.js";
@@ -27,8 +27,8 @@ export async function list({ search }) {
             `${moment(i.sent_at)}${i.sent > 1 ? ` (${i.sent} times)` : ""}`,
             OPEN.includes(i.status) ? moment(i.expires_at) : "",
             !OPEN.includes(i.status) ? "" : h("span", null,
-              action("Resend", () => post(`invitations/${i.id}/resend`), { done: () => state.refresh(`The invitation was sent to ${i.email} again. The link in the earlier email no longer works.`) }),
-              i.status === "pending" ? action("Revoke", () => remove(`invitations/${i.id}`), { done: () => state.refresh(`The invitation of ${i.first_name} ${i.last_name} was revoked.`) }) : null),
+              action(named("Resend", `the invitation of ${i.first_name} ${i.last_name}`), () => post(`invitations/${i.id}/resend`), { done: () => state.refresh(`The invitation was sent to ${i.email} again. The link in the earlier email no longer works.`) }),
+              i.status === "pending" ? action(named("Revoke", `the invitation of ${i.first_name} ${i.last_name}`), () => remove(`invitations/${i.id}`), { done: () => state.refresh(`The invitation of ${i.first_name} ${i.last_name} was revoked.`) }) : null),
           ])))
         : h("p", null, "You have not invited anyone yet."),
       found.next_cursor ? link(`invitations${query({ cursor: found.next_cursor })}`, "Next page", { class: "button" }) : null,

@@ -1,7 +1,7 @@
 // The profile: everything that people change and see about themselves (BL-11, BL-12, UX-05, AG-15, EX-14).
 
 import { get, patch, put, query, remove } from "../api.js";
-import { facts, h, notice, table, tag } from "../dom.js";
+import { facts, h, named, notice, table, tag } from "../dom.js";
 import { action, form, nest } from "../form.js";
 import { link, page, phone } from "../layout.js";
 import { state, titleOf } from "../state.js";
@@ -9,9 +9,9 @@ import { REGISTRATION, actionTitle, date, hintFields, moment, nameFields, newPas
 import { agreement, managers } from "./steps.js";
 
 const BACK = ["profile", "My profile"];
-const change = (path, what) => link(path, ["Change", h("span", { class: "hidden" }, ` ${what}`)]);
+const change = (path, what) => link(path, named("Change", what));
 
-const show = (path, what) => link(`profile/${path}`, ["Show", h("span", { class: "hidden" }, ` ${what}`)]);
+const show = (path, what) => link(`profile/${path}`, named("Show", what));
 
 export function profile() {
   const { me, portal } = state;
@@ -156,7 +156,7 @@ export async function sessions() {
         h("section", null,
           h("h2", null, s.source ? `From ${s.source}` : "Unknown place", " ", s.is_current ? tag("This session", "good") : null),
           facts([["Signed in", moment(s.started_at)], ["Last used", moment(s.last_seen_at)], ["Ends", moment(s.expires_at)]]),
-          s.is_current ? h("p", null, link("sign-out", "Sign out")) : action("End session", () => remove(`sessions/${s.id}`), { done: () => state.refresh("The session has ended.") })),
+          s.is_current ? h("p", null, link("sign-out", "Sign out")) : action(named("End session", `from ${s.source ?? "an unknown place"}, last used ${moment(s.last_seen_at)}`), () => remove(`sessions/${s.id}`), { done: () => state.refresh("The session has ended.") })),
       ),
     ],
   };

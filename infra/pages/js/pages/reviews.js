@@ -1,7 +1,7 @@
 // Access reviews (EX-11) and the agents under a managing agent (AG-12).
 
 import { Problem, get, post, put, query } from "../api.js";
-import { facts, h, notice, table, tag } from "../dom.js";
+import { facts, h, named, notice, table, tag } from "../dom.js";
 import { action } from "../form.js";
 import { link, linkWith } from "../layout.js";
 import { roleTitle, state } from "../state.js";
@@ -10,8 +10,12 @@ import { row } from "./users.js";
 
 const DECISION = { confirmed: ["Confirmed", "good"], removed: ["Removed", "bad"], pending: ["Not reviewed", "warn"] };
 
-/** The API names managers by id only. */
-const who = (id) => (id === state.me.id ? "You" : "Another manager");
+/** The manager with an id; one who is no longer an administrator isn't in the profile. */
+function who(id) {
+  if (id === state.me.id) return "You";
+  const manager = state.me.organization?.administrators.find((a) => a.id === id);
+  return manager ? `${manager.first_name} ${manager.last_name}` : "A former manager";
+}
 
 export async function review({ search }) {
   const decision = search.get("decision") ?? undefined;
@@ -25,7 +29,7 @@ export async function review({ search }) {
   if (!found) {
     return { title: "Access review", body: [h("p", null, "In a review, managers confirm or remove each account of the organization. None has been started yet."), begin("Start a review")] };
   }
-  const decide = (a, value, text) => action(text, () => put(`access-reviews/current/users/${a.id}`, { decision: value }), { done: () => state.refresh(`${a.first_name} ${a.last_name}: ${DECISION[value][0].toLowerCase()}.`) });
+  const decide = (a, value, text) => action(named(text, `${a.first_name} ${a.last_name}`), () => put(`access-reviews/current/users/${a.id}`, { decision: value }), { done: () => state.refresh(`${a.first_name} ${a.last_name}: ${DECISION[value][0].toLowerCase()}.`) });
   return {
     title: "Access review",
     wide: true,
@@ -38,7 +42,7 @@ export async function review({ search }) {
             `${a.first_name} ${a.last_name}`,
             a.username,
             roleTitle(a.role),
-            h("span", null, tag(...DECISION[a.decision]), a.decided_by ? ` by ${who(a.decided_by).toLowerCase()}` : "", a.decided_at ? `, ${moment(a.decided_at)}` : ""),
+            h("span", null, tag(...DECISION[a.decision]), a.decided_by ? ` by ${who(a.decided_by).replace(/^(You|A former manager)$/, (text) => text.toLowerCase())}` : "", a.decided_at ? `, ${moment(a.decided_at)}` : ""),
             a.decision === "pending" ? h("span", null, decide(a, "confirmed", "Confirm"), decide(a, "removed", "Remove")) : "",
           ])))
         : h("p", null, decision ? "All accounts are reviewed." : "There are no accounts to review."),

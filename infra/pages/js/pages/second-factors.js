@@ -1,7 +1,7 @@
 // The second factors of the signed-in person: adding, renaming and removing them, and recovery codes (MF-01).
 
 import { get, patch, post, remove } from "../api.js";
-import { facts, h, notice, tag } from "../dom.js";
+import { facts, h, named, notice, tag } from "../dom.js";
 import { action, form } from "../form.js";
 import { link, page } from "../layout.js";
 import { createPasskey, supportsPasskeys } from "../passkeys.js";
@@ -30,7 +30,7 @@ const items = (factors, extra) =>
     h("section", null,
       h("h3", null, item.name, " ", extra?.(item)),
       facts([["Added", moment(item.added_at)], ["Last used", item.last_used_at ? moment(item.last_used_at) : "Never"]]),
-      h("p", { class: "links" }, link(`${HOME}/${item.id}/name`, ["Rename", h("span", { class: "hidden" }, ` ${item.name}`)]), link(`${HOME}/${item.id}/removal`, ["Remove", h("span", { class: "hidden" }, ` ${item.name}`)]))));
+      h("p", { class: "links" }, link(`${HOME}/${item.id}/name`, named("Rename", item.name)), link(`${HOME}/${item.id}/removal`, named("Remove", item.name)))));
 
 export async function list() {
   if (!state.portal.second_factor) return state.go("profile", { replaceEntry: true });
@@ -72,7 +72,7 @@ const trusted = (devices, days) => [
     h("section", null,
       h("h3", null, d.program, " ", d.is_current ? tag("This device", "good") : null),
       facts([["Trusted since", moment(d.trusted_at)], ["Until", moment(d.expires_at)]]),
-      action(["Remove", h("span", { class: "hidden" }, ` ${d.program}, trusted since ${moment(d.trusted_at)}`)], () => remove(`me/second-factors/${d.id}`), { done: () => state.refresh("The device was removed. Its next sign-in requires your second factor.") }))),
+      action(named("Remove", `${d.program}, trusted since ${moment(d.trusted_at)}`), () => remove(`me/second-factors/${d.id}`), { done: () => state.refresh("The device was removed. Its next sign-in requires your second factor.") }))),
 ];
 
 /** What follows when a factor was added: recovery codes, unless there are some. */
