@@ -21,7 +21,7 @@ use crate::with_query;
 /// The maximum length of a request's query.
 const MAX_QUERY: usize = 8192;
 
-/// The parameter that proves when a request began.
+/// The parameter that proves when a request started.
 const RESUME: &str = "resume";
 
 /// A request of an application, as the page received it.
@@ -50,7 +50,7 @@ pub(crate) struct AuthorizationResponse {
     /// What the user has to do first: `sign_in`, or a step of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
-    /// The query to send after that, with a parameter that proves when the request began.
+    /// The query to send after that, with a parameter that proves when the request started.
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<String>,
     /// The application.
@@ -92,14 +92,15 @@ pub(crate) async fn authorize(
         .map_err(|cause| unanswerable(cause, &policy))?;
     let now = app.clock.now();
     let resumed = parameters.get(RESUME).ok().flatten();
-    let began_at = resumed.and_then(|text| oauth::began_at(&app, &policy, application, text, now));
+    let started_at =
+        resumed.and_then(|text| oauth::started_at(&app, &policy, application, text, now));
     let user = caller.as_ref().map(|caller| User {
         account: &caller.account,
         session: &caller.session,
     });
     let request = AuthorizationRequest::parse(parameters, application);
     let step = request.and_then(|request| {
-        let step = rules::first_step(&request, user, began_at, (&policy, now))?;
+        let step = rules::first_step(&request, user, started_at, (&policy, now))?;
         Ok((request, step))
     });
     let (request, step) = match step {
@@ -107,8 +108,8 @@ pub(crate) async fn authorize(
         Err(error) => return Ok(Json(refused(&error, &address, &policy))),
     };
     if let Some(step) = step {
-        let began = oauth::began(&app, &policy, application, began_at.unwrap_or(now));
-        return Ok(Json(first(step, application, &pairs, &began)));
+        let proof = oauth::start_proof(&app, &policy, application, started_at.unwrap_or(now));
+        return Ok(Json(first(step, application, &pairs, &proof)));
     }
     // Only a signed-in user has no first step.
     let caller = caller.ok_or_else(Problem::sign_in_first)?;
@@ -173,7 +174,7 @@ fn first(
     step: FirstStep,
     application: &Application,
     pairs: &Pairs,
-    began: &str,
+    proof: &str,
 ) -> AuthorizationResponse {
     let next_step = match step {
         FirstStep::SignIn => Some("sign_in"),
@@ -182,7 +183,7 @@ fn first(
     let others = pairs.iter().filter(|(name, _)| name != RESUME);
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(others)
-        .append_pair(RESUME, began)
+        .append_pair(RESUME, proof)
         .finish();
     AuthorizationResponse {
         redirect_to: None,

@@ -21,7 +21,7 @@ use vestibule_http::request::RequestOrigin;
 use vestibule_http::transact::MAX_ATTEMPTS;
 use vestibule_http::{App, Portal, Problem};
 use vestibule_store::CommitError;
-use vestibule_store::grants::Given;
+use vestibule_store::grants::Issued;
 
 use crate::{ACCESS_TOKEN, ClaimsResponse, ID_TOKEN, OAuthErrorResponse, scope};
 
@@ -96,8 +96,8 @@ pub(crate) async fn exchange_code(
     let mut rng = app.rng();
     for _ in 0..MAX_ATTEMPTS {
         let found = app.store.authorization_code(&policy.portal, &token).await?;
-        let Given {
-            what: code,
+        let Issued {
+            item: code,
             account,
             session,
         } = found.ok_or_else(unknown)?;

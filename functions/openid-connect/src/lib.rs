@@ -45,7 +45,7 @@ use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::state::single_sign_on::{AccessToken, Scope};
 use vestibule_http::oauth::OAuthErrorResponse;
 use vestibule_http::{App, Problem};
-use vestibule_store::grants::Given;
+use vestibule_store::grants::Issued;
 
 vestibule_http::routes! {
     discovery::show_configuration,
@@ -97,8 +97,8 @@ async fn access(app: &App, policy: &Policy, text: &str) -> Result<Option<Access>
     };
     let found = app.store.access_token(&policy.portal, &token).await?;
     Ok(found.and_then(
-        |Given {
-             what,
+        |Issued {
+             item: token,
              account,
              session,
          }| {
@@ -107,11 +107,8 @@ async fn access(app: &App, policy: &Policy, text: &str) -> Result<Option<Access>
                 account: &account,
                 session: &session,
             };
-            let claims = rules::claims(&what.grant, user, (policy, now))?;
-            (now < what.expires_at).then_some(Access {
-                token: what,
-                claims,
-            })
+            let claims = rules::claims(&token.grant, user, (policy, now))?;
+            (now < token.expires_at).then_some(Access { token, claims })
         },
     ))
 }

@@ -43,12 +43,12 @@ pub(crate) async fn revoke(
     let Some(found) = found else {
         return Ok(StatusCode::OK);
     };
-    if found.what.grant.application != application.id.as_str() {
+    if found.item.grant.application != application.id.as_str() {
         let description = "the token was issued to another client";
         return Err(OAuthFailure::new("unauthorized_client", description));
     }
     let mut rng = app.rng();
-    let decision = rules::revoke(&found.what, Context::new(&policy, &origin, &mut rng));
+    let decision = rules::revoke(&found.item, Context::new(&policy, &origin, &mut rng));
     app.commit(decision, &mut rng).await?;
     Ok(StatusCode::OK)
 }

@@ -1761,7 +1761,7 @@ fn so_04_prompt_and_the_time_of_the_request_decide_who_signs_in_again() {
     let (before, after) = (at(NOW) - SECOND, at(NOW) + SECOND);
     let now = at(NOW) + minutes(5);
     let sign_in = Ok(Some(FirstStep::SignIn));
-    for (prompt, user, began_at, expected) in [
+    for (prompt, user, started_at, expected) in [
         ("", user, None, Ok(None)),
         ("", None, None, sign_in),
         ("consent", user, None, Ok(None)),
@@ -1776,9 +1776,9 @@ fn so_04_prompt_and_the_time_of_the_request_decide_who_signs_in_again() {
         ("none", None, None, Err(ErrorCode::LoginRequired)),
     ] {
         let request = parsed(&policy, &[("prompt", prompt)]);
-        let step = single_sign_on::first_step(&request, user, began_at, (&policy, now));
+        let step = single_sign_on::first_step(&request, user, started_at, (&policy, now));
         let step = step.map_err(|error| error.code);
-        assert_eq!(step, expected, "{prompt} {began_at:?}");
+        assert_eq!(step, expected, "{prompt} {started_at:?}");
     }
 }
 

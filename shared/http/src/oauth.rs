@@ -349,9 +349,9 @@ fn is_secret(app: &App, policy: &Policy, application: &Application, secret: &Sen
 /// How long a user may take to sign in and complete steps before an application opens.
 const REQUEST_VALID: SignedDuration = SignedDuration::from_hours(1);
 
-/// Returns a text that proves when the request of an application began, so that a sign-in after it counts as the
+/// Returns a text that proves when the request of an application started, so that a sign-in after it counts as the
 /// one that the application demands (SO-04).
-pub fn began(app: &App, policy: &Policy, application: &Application, at: Timestamp) -> String {
+pub fn start_proof(app: &App, policy: &Policy, application: &Application, at: Timestamp) -> String {
     let (context, at) = (policy.portal.as_str(), at.as_millisecond());
     let value = Sensitive::new(format!("{at}/{}", application.id));
     let code = app
@@ -360,8 +360,8 @@ pub fn began(app: &App, policy: &Policy, application: &Application, at: Timestam
     format!("{at}.{}", BASE64URL_NOPAD.encode(&code))
 }
 
-/// Returns when a request began, from the text of [`began`]; `None` if it is not authentic or too old.
-pub fn began_at(
+/// Returns when a request started, from the text of [`start_proof`]; `None` if it is not authentic or too old.
+pub fn started_at(
     app: &App,
     policy: &Policy,
     application: &Application,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{FactorMethod, Policy, Role};
-use vestibule_domain::rules::second_factor::Given;
+use vestibule_domain::rules::second_factor::PresentedFactor;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::text::Sensitive;
@@ -121,7 +121,7 @@ pub async fn check(
     app: &App,
     caller: &Caller,
     entered: &Entered,
-) -> Result<(Given, Proven), Problem> {
+) -> Result<(PresentedFactor, Proven), Problem> {
     let (policy, account) = (&*caller.policy, &caller.account);
     let counter = Counter::second_factor(&account.id, policy);
     let described = Described::by(caller, Action::EnterSecondFactor);
@@ -135,7 +135,7 @@ pub async fn check(
             Entered::Passkey(signed) if has(FactorMethod::Passkey) => {
                 let purpose = CeremonyPurpose::SecondFactor(caller);
                 let used = comparer.passkey(Some(account), signed, purpose);
-                used.map(Given::Passkey)
+                used.map(PresentedFactor::Passkey)
             }
             Entered::Code(_) | Entered::Passkey(_) => None,
         };

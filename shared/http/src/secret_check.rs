@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
-use vestibule_domain::rules::second_factor::{Given, PasskeyUse};
+use vestibule_domain::rules::second_factor::{PasskeyUse, PresentedFactor};
 use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::Issue;
@@ -286,14 +286,14 @@ impl Comparer<'_> {
     }
 
     /// Returns which authenticator app of an account shows a code now, and the code's time step.
-    pub fn app_code(&self, account: &Account, entered: &Sensitive) -> Option<Given> {
+    pub fn app_code(&self, account: &Account, entered: &Sensitive) -> Option<PresentedFactor> {
         let mut found = None;
         for app in &account.second_factors.apps {
             let secret = BASE32_NOPAD.decode(app.secret.expose().as_bytes());
             let secret = Zeroizing::new(secret.unwrap_or_default());
             let last = Some(app.last_step);
             let step = totp::accepted_step(&secret, entered.expose(), self.at, last);
-            found = found.or(step.map(|step| Given::AppCode {
+            found = found.or(step.map(|step| PresentedFactor::AppCode {
                 id: app.info.id.clone(),
                 step,
             }));
@@ -302,10 +302,17 @@ impl Comparer<'_> {
     }
 
     /// Returns which recovery code of an account was entered.
-    pub fn recovery_code(&self, account: &Account, entered: &RecoveryCode) -> Option<Given> {
+    pub fn recovery_code(
+        &self,
+        account: &Account,
+        entered: &RecoveryCode,
+    ) -> Option<PresentedFactor> {
         let stored = &account.second_factors.recovery_codes;
         let found = entered.position(&self.app.hasher.0, account.id.as_str(), stored)?;
-        stored.get(found).cloned().map(Given::RecoveryCode)
+        stored
+            .get(found)
+            .cloned()
+            .map(PresentedFactor::RecoveryCode)
     }
 
     /// Returns the passkey of an account that signed the challenge of a ceremony, or does the same work

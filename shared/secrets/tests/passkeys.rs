@@ -334,7 +334,7 @@ async fn mf_05_a_ceremony_belongs_to_its_place_and_time() {
     let started = site.start_authentication(slice::from_ref(&passkey));
     let response = get(&mut browser, &started.options).await;
     let wrong = Err(PasskeyRefusal::WrongCeremony);
-    let began_at = site.now;
+    let started_at = site.now;
     let ceremony = &started.ceremony;
 
     // Another session, portal or purpose, another relying party, other keys.
@@ -374,9 +374,9 @@ async fn mf_05_a_ceremony_belongs_to_its_place_and_time() {
         assert_eq!(site.authenticates(ceremony, &response, &passkey), wrong);
     }
 
-    site.now = began_at + SignedDuration::from_secs(CEREMONY_SECONDS - 1);
+    site.now = started_at + SignedDuration::from_secs(CEREMONY_SECONDS - 1);
     assert!(site.authenticates(ceremony, &response, &passkey).is_ok());
-    site.now = began_at + SignedDuration::from_secs(CEREMONY_SECONDS);
+    site.now = started_at + SignedDuration::from_secs(CEREMONY_SECONDS);
     let expired = site.authenticates(ceremony, &response, &passkey);
     assert_eq!(expired, Err(PasskeyRefusal::Expired));
 }

@@ -33,10 +33,10 @@ fn assertion_key(portal: &PortalId, application: &str, digest: &[u8]) -> Key {
 /// How long a code is kept after it expires, to recognize a second use.
 const CODE_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// What was given to an application, with the session and the account if they still exist.
+/// A code or token that was issued to an application, with the session and the account if they still exist.
 #[derive(Debug, Clone)]
-pub struct Given<T> {
-    pub what: T,
+pub struct Issued<T> {
+    pub item: T,
     pub account: Option<Account>,
     pub session: Option<Session>,
 }
@@ -50,7 +50,7 @@ impl Store {
         &self,
         portal: &PortalId,
         token: &Token,
-    ) -> Result<Option<Given<AuthorizationCode>>, StoreError> {
+    ) -> Result<Option<Issued<AuthorizationCode>>, StoreError> {
         self.given(portal, token, code_key).await
     }
 
@@ -62,7 +62,7 @@ impl Store {
         &self,
         portal: &PortalId,
         token: &Token,
-    ) -> Result<Option<Given<AccessToken>>, StoreError> {
+    ) -> Result<Option<Issued<AccessToken>>, StoreError> {
         self.given(portal, token, token_key).await
     }
 
@@ -106,7 +106,7 @@ impl Store {
         portal: &PortalId,
         token: &Token,
         key: fn(&PortalId, &AccountId, &str) -> Key,
-    ) -> Result<Option<Given<T>>, StoreError> {
+    ) -> Result<Option<Issued<T>>, StoreError> {
         debug_assert!(matches!(
             token.kind(),
             TokenKind::AccessToken | TokenKind::AuthorizationCode
@@ -128,12 +128,12 @@ impl Store {
                 session = Some(item::read(found)?);
             }
         }
-        let Some(what) = own else {
+        let Some(item) = own else {
             return Ok(None);
         };
         let read = |found| accounts::read_account(found, self.keyring());
-        Ok(Some(Given {
-            what,
+        Ok(Some(Issued {
+            item,
             account: account.map(read).transpose()?,
             session,
         }))

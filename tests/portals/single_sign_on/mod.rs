@@ -713,8 +713,8 @@ async fn so_04_an_application_can_require_a_recent_sign_in() {
         let again = ruth.post("/authorizations", &resumed).await.expect(200);
         again.has("/next_step", "sign_in");
         world.pass(SignedDuration::from_secs(5));
-        let anew = world.sign_in("group", "ruth.okafor").await;
-        let response = anew.post("/authorizations", &resumed).await.expect(200);
+        let renewed = world.sign_in("group", "ruth.okafor").await;
+        let response = renewed.post("/authorizations", &resumed).await.expect(200);
         let tokens = redeem(&world, &redirection(&response).1["code"])
             .await
             .expect(200);
@@ -728,7 +728,7 @@ async fn so_04_an_application_can_require_a_recent_sign_in() {
         let earlier = at.parse::<i64>().unwrap() - 3_600_000;
         let forged = json!({ "query": format!("{query}resume={earlier}.{code}") });
         world.pass(SignedDuration::from_secs(61));
-        let response = anew.post("/authorizations", forged).await.expect(200);
+        let response = renewed.post("/authorizations", forged).await.expect(200);
         response.has("/next_step", "sign_in");
     }
     let old = with(request(), "max_age", "3600");
@@ -768,15 +768,16 @@ async fn so_04_an_application_can_require_a_second_factor() {
         assert_eq!(userinfo.body["acr"], aal2);
         assert_eq!(userinfo.body["amr"], json!(["mfa", "otp", "pwd"]));
         world.pass(SignedDuration::from_secs(60));
-        let (anew, _) = world.on("group").sign_in("ruth.okafor", PASSWORD).await;
-        let response = authorize(&anew, &request).await.expect(200);
+        let (renewed, _) = world.on("group").sign_in("ruth.okafor", PASSWORD).await;
+        let response = authorize(&renewed, &request).await.expect(200);
         response.has("/next_step", "enter_second_factor");
         let code = vestibule_tests::authenticator::app_code(&app, world.now());
-        anew.gives_factor(json!({ "factor": { "code": code } }))
+        renewed
+            .gives_factor(json!({ "factor": { "code": code } }))
             .await
             .expect(200);
         assert!(
-            redirection(&authorize(&anew, &request).await)
+            redirection(&authorize(&renewed, &request).await)
                 .1
                 .contains_key("code")
         );

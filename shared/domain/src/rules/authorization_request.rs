@@ -225,16 +225,16 @@ impl AuthorizationRequest {
         })
     }
 
-    /// Returns whether the user of a session has to sign in again first. `began_at` is when the request began, if
+    /// Returns whether the user of a session has to sign in again first. `started_at` is when the request started, if
     /// it comes back after a sign-in.
     pub(crate) fn is_too_old(
         &self,
         session: &Session,
-        began_at: Option<Timestamp>,
+        started_at: Option<Timestamp>,
         now: Timestamp,
     ) -> bool {
         let at = session.authenticated_at();
-        if began_at.is_some_and(|began_at| at >= began_at) {
+        if started_at.is_some_and(|started_at| at >= started_at) {
             return false;
         }
         let max_age = self.max_age;

@@ -57,7 +57,7 @@ pub struct PasskeyUse {
 
 /// A second factor that was compared and matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Given {
+pub enum PresentedFactor {
     /// The code of an authenticator app for a time step.
     AppCode {
         id: FactorId,
@@ -74,14 +74,14 @@ pub enum Given {
 /// [`Refusal::AlreadyUsed`]
 pub(crate) fn use_up(
     account: &mut Account,
-    given: &Given,
+    given: &PresentedFactor,
     now: Timestamp,
 ) -> Result<Proof, Refusal> {
     let factors = &mut account.second_factors;
     // The owner has not lost the factors (MF-06).
     factors.reset = None;
     match given {
-        Given::AppCode { id, step } => {
+        PresentedFactor::AppCode { id, step } => {
             let app = factors.apps.iter_mut().find(|a| a.info.id == *id);
             let app = app.filter(|a| a.last_step < *step);
             let app = app.ok_or(Refusal::AlreadyUsed)?;
@@ -89,14 +89,14 @@ pub(crate) fn use_up(
             app.info.last_used_at = Some(now);
             Ok(Proof::AuthenticatorApp)
         }
-        Given::RecoveryCode(code) => {
+        PresentedFactor::RecoveryCode(code) => {
             let found = factors.recovery_codes.iter().position(|c| c == code);
             factors
                 .recovery_codes
                 .remove(found.ok_or(Refusal::AlreadyUsed)?);
             Ok(Proof::RecoveryCode)
         }
-        Given::Passkey(used) => {
+        PresentedFactor::Passkey(used) => {
             factors.used_challenges.retain(|c| now < c.expires_at);
             let is_used = factors
                 .used_challenges
@@ -131,7 +131,7 @@ pub(crate) fn use_up(
 pub fn give(
     account: &Account,
     session: &Session,
-    given: &Given,
+    given: &PresentedFactor,
     trusts: Option<String>,
     attempts: AttemptKey,
     context: Context<'_>,
@@ -145,7 +145,7 @@ pub fn give(
     let mut after = account.clone();
     let proof = use_up(&mut after, given, now)?;
     // Given together with the password, it is its owner's.
-    if let Given::Passkey(used) = given
+    if let PresentedFactor::Passkey(used) = given
         && session.proofs.contains_key(&Proof::Password)
     {
         let mut passkeys = after.second_factors.passkeys.iter_mut();

@@ -9,7 +9,7 @@ use crate::outbox::mail::{MailText, mail};
 use crate::policy::FactorMethod;
 use crate::rules::context::Context;
 use crate::rules::device::{self, Arrival};
-use crate::rules::second_factor::{self, Given, PasskeyUse};
+use crate::rules::second_factor::{self, PasskeyUse, PresentedFactor};
 use crate::state::account::{Account, PasswordHash, Status};
 use crate::state::audit::{Action, AuditEvent};
 use crate::state::second_factor::Proof;
@@ -135,7 +135,7 @@ pub fn sign_in(
             .change(Change::ForgetAttempts(attempts)),
         Credentials::Passkey(passkey) => {
             let mut used = account.clone();
-            second_factor::use_up(&mut used, &Given::Passkey(passkey), now)
+            second_factor::use_up(&mut used, &PresentedFactor::Passkey(passkey), now)
                 .map_err(|_| Refusal::Failed)?;
             used.last_sign_in_at = Some(now);
             used.last_sign_in_from.clone_from(&origin.source);

@@ -45,7 +45,7 @@ pub struct User<'a> {
     pub session: &'a Session,
 }
 
-/// Returns what a user has to do before the application opens, or `None`. `began_at` is when the request began, if
+/// Returns what a user has to do before the application opens, or `None`. `started_at` is when the request started, if
 /// it comes back after a sign-in (SO-04).
 ///
 /// # Errors
@@ -53,10 +53,10 @@ pub struct User<'a> {
 pub fn first_step(
     request: &AuthorizationRequest,
     user: Option<User<'_>>,
-    began_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
     (policy, now): (&Policy, Timestamp),
 ) -> Result<Option<FirstStep>, OAuthError> {
-    let step = step(request, user, began_at, (policy, now))?;
+    let step = step(request, user, started_at, (policy, now))?;
     if !request.is_silent {
         return Ok(step);
     }
@@ -76,13 +76,13 @@ pub fn first_step(
 fn step(
     request: &AuthorizationRequest,
     user: Option<User<'_>>,
-    began_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
     (policy, now): (&Policy, Timestamp),
 ) -> Result<Option<FirstStep>, OAuthError> {
     let Some(User { account, session }) = user else {
         return Ok(Some(FirstStep::SignIn));
     };
-    if request.is_too_old(session, began_at, now) {
+    if request.is_too_old(session, started_at, now) {
         return Ok(Some(FirstStep::SignIn));
     }
     if let Some(step) = next_step(account, session, policy, now) {
