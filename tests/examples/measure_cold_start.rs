@@ -512,14 +512,14 @@ impl System {
                 ("AWS_REGION", "us-east-1"),
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
-                ("TABLE", "vestibule"),
-                ("AUDIT_TABLE", "vestibule-audit"),
                 ("KMS_KEY_ID", "alias/vestibule"),
                 ("FEEDS_BUCKET", FEEDS),
                 ("LETTERS_BUCKET", LETTERS),
                 ("SEALS_BUCKET", SEALS),
             ])
             .env("PORTALS_DIR", portals)
+            .env("TABLE", &self.world.instance.tables.main)
+            .env("AUDIT_TABLE", &self.world.instance.tables.audit)
             .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint(0))
             .env("AWS_ENDPOINT_URL_KMS", endpoint(1))
             .env("AWS_ENDPOINT_URL_SES", endpoint(2))
