@@ -82,24 +82,35 @@ macro_rules! compress {
             [[a0, a1], [b0, b1], [c0, c1], [d0, d1]]
         }
 
-        /// Like [`Block::compress`]. Vectors are not passed to closures or to functions of `core`, which are compiled
-        /// without these instructions and take them from memory: with iterators it takes half as long again.
+        /// Like [`Block::compress`], and writes the result to `to`, or adds it to `to` (exclusive or) if `is_added`.
+        /// `first_word` is called with the first word of `to` as soon as it is known. Nothing is copied between the two
+        /// passes. Vectors are not passed to closures or to functions of `core`, which are compiled without these
+        /// instructions and take them from memory: with iterators it takes half as long again.
         #[target_feature(enable = $feature)]
-        pub(crate) fn compress(rhs: &Block, lhs: &Block) -> Block {
+        pub(crate) fn compress(
+            [rhs, lhs]: [&Block; 2],
+            scratch: &mut Block,
+            to: &mut Block,
+            is_added: bool,
+            first_word: impl FnOnce(u64),
+        ) {
+            let mut first_word = Some(first_word);
             // SAFETY: a block has the size of these vectors and at least their alignment, and all bits are valid.
-            let (rhs, lhs) = unsafe {
-                let vectors = |block: *const Block| &*block.cast::<[Vector; VECTORS]>();
-                (vectors(rhs), vectors(lhs))
+            let (rhs, lhs, q, to) = unsafe {
+                (
+                    &*(&raw const *rhs).cast::<[Vector; VECTORS]>(),
+                    &*(&raw const *lhs).cast::<[Vector; VECTORS]>(),
+                    &mut *(&raw mut *scratch).cast::<[Vector; VECTORS]>(),
+                    &mut *(&raw mut *to).cast::<[Vector; VECTORS]>(),
+                )
             };
-            let mut r = *rhs;
-            for (r, lhs) in r.iter_mut().zip(lhs) {
-                *r = xor(*r, *lhs);
-            }
-
-            let mut q = r;
-            for group in q.chunks_exact_mut(8) {
-                let matrices = mix_rows(load_rows(group));
-                store_rows(group, matrices);
+            for group in 0..VECTORS / 8 {
+                let at = 8 * group;
+                let mut rows = [rhs[at]; 8];
+                for i in 0..8 {
+                    rows[i] = xor(rhs[at + i], lhs[at + i]);
+                }
+                store_rows(&mut q[at..at + 8], mix_rows(load_rows(&rows)));
             }
             for column in 0..VECTORS_OF_ROW {
                 let at = |row: usize| row * VECTORS_OF_ROW + column;
@@ -110,12 +121,14 @@ macro_rules! compress {
                     [q[at(6)], q[at(7)]],
                 ]);
                 for row in 0..8 {
-                    q[at(row)] = xor(vectors[row / 2][row % 2], r[at(row)]);
+                    let at = at(row);
+                    let mixed = xor(vectors[row / 2][row % 2], xor(rhs[at], lhs[at]));
+                    to[at] = if is_added { xor(mixed, to[at]) } else { mixed };
+                }
+                if let Some(first_word) = first_word.take() {
+                    first_word(low_word(to[0]));
                 }
             }
-
-            // SAFETY: as above, and the reference does not outlive `q`.
-            unsafe { *(&raw const q).cast::<Block>() }
         }
     };
 }
@@ -151,6 +164,14 @@ pub(crate) mod avx2 {
         left_3(a) _mm256_permute4x64_epi64::<0b10_01_00_11>(a);
         // The odd words of one vector, each followed by the even word of the other that comes next.
         odd_even(odd, even) _mm256_alignr_epi8::<8>(even, odd);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn low_word(a: Vector) -> u64 {
+        let low = _mm256_castsi256_si128(a);
+        let (first, second) = (_mm_extract_epi32::<0>(low), _mm_extract_epi32::<1>(low));
+        u64::from(first.cast_unsigned()) | u64::from(second.cast_unsigned()) << 32
     }
 
     /// The indexes of the bytes of two words, from those of the first.
@@ -205,6 +226,14 @@ pub(crate) mod avx512 {
         high_halves(a, b) _mm512_shuffle_i64x2::<0b11_10_11_10>(a, b);
     }
 
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn low_word(a: Vector) -> u64 {
+        let low = _mm512_castsi512_si128(a);
+        let (first, second) = (_mm_extract_epi32::<0>(low), _mm_extract_epi32::<1>(low));
+        u64::from(first.cast_unsigned()) | u64::from(second.cast_unsigned()) << 32
+    }
+
     /// Four rows of two vectors. A vector of the matrices has four words of one row and four of the next.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
@@ -254,16 +283,25 @@ mod tests {
         })
     }
 
-    fn check(compress: impl Fn(&Block, &Block) -> Block) {
+    fn check(compress: impl Fn([&Block; 2], &mut Block, &mut Block, bool) -> u64) {
         let edges = [Block::new(), {
             let mut block = Block::new();
             block.as_mut().fill(u64::MAX);
             block
         }];
         let inputs: Vec<Block> = edges.into_iter().chain(blocks().take(62)).collect();
+        let mut scratch = Block::new();
         for a in &inputs {
             for b in &inputs {
-                assert_eq!(compress(a, b).as_ref(), Block::compress(a, b).as_ref());
+                let expected = Block::compress(a, b);
+                let mut to = *a;
+                let first = compress([a, b], &mut scratch, &mut to, false);
+                assert_eq!(to.as_ref(), expected.as_ref());
+                assert_eq!(first, to.as_ref()[0]);
+                let first = compress([b, a], &mut scratch, &mut to, true);
+                let expected = Block::compress(b, a) ^ &expected;
+                assert_eq!(to.as_ref(), expected.as_ref());
+                assert_eq!(first, to.as_ref()[0]);
             }
         }
     }
@@ -272,7 +310,11 @@ mod tests {
     fn avx2_computes_what_the_portable_function_computes() {
         if is_x86_feature_detected!("avx2") {
             // SAFETY: AVX2 was detected.
-            check(|a, b| unsafe { avx2::compress(a, b) });
+            check(|from, scratch, to, is_added| {
+                let mut first = None;
+                unsafe { avx2::compress(from, scratch, to, is_added, |word| first = Some(word)) };
+                first.unwrap()
+            });
         }
     }
 
@@ -280,7 +322,11 @@ mod tests {
     fn avx512_computes_what_the_portable_function_computes() {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
             // SAFETY: AVX-512 was detected.
-            check(|a, b| unsafe { avx512::compress(a, b) });
+            check(|from, scratch, to, is_added| {
+                let mut first = None;
+                unsafe { avx512::compress(from, scratch, to, is_added, |word| first = Some(word)) };
+                first.unwrap()
+            });
         }
     }
 }

@@ -410,6 +410,7 @@ impl<'key> Argon2<'key> {
                 let mut address_block = Block::default();
                 let mut input_block = Block::default();
                 let zero_block = Block::default();
+                let mut scratch = Block::default();
 
                 if data_independent_addressing {
                     input_block.as_mut()[..6].copy_from_slice(&[
@@ -447,25 +448,8 @@ impl<'key> Argon2<'key> {
                     cur_index - 1
                 };
 
-                // Fill blocks in the segment
-                for block in first_block..segment_length {
-                    // Extract entropy
-                    let rand = if data_independent_addressing {
-                        let address_index = block % ADDRESSES_IN_BLOCK;
-
-                        if address_index == 0 {
-                            self.update_address_block(
-                                &mut address_block,
-                                &mut input_block,
-                                &zero_block,
-                            );
-                        }
-
-                        address_block.as_ref()[address_index]
-                    } else {
-                        memory_view.get_block(prev_index).as_ref()[0]
-                    };
-
+                // The index of the block that a block of this segment refers to.
+                let reference = |block: usize, rand: u64| {
                     // Calculate source block index for compress function
                     let ref_lane = if pass == 0 && slice == 0 {
                         // Cannot reference other lanes yet
@@ -510,19 +494,45 @@ impl<'key> Argon2<'key> {
                     };
 
                     let lane_index = (start_position + relative_position) % lane_length;
-                    let ref_index = ref_lane * lane_length + lane_index;
+                    ref_lane * lane_length + lane_index
+                };
+                let prefetch = memory_view.prefetch();
+
+                // Fill blocks in the segment
+                for block in first_block..segment_length {
+                    // The next block of the segment, whose reference is loaded ahead.
+                    let next = Some(block + 1).filter(|&next| next < segment_length);
+                    // Extract entropy
+                    let rand = if data_independent_addressing {
+                        let address_index = block % ADDRESSES_IN_BLOCK;
+
+                        if address_index == 0 {
+                            self.update_address_block(
+                                &mut address_block,
+                                &mut input_block,
+                                &zero_block,
+                            );
+                        }
+                        let following = address_block.as_ref().get(address_index + 1);
+                        if let (Some(next), Some(&rand)) = (next, following) {
+                            prefetch(reference(next, rand));
+                        }
+
+                        address_block.as_ref()[address_index]
+                    } else {
+                        memory_view.get_block(prev_index).as_ref()[0]
+                    };
 
                     // Calculate new block
-                    let result = self.compress(
-                        memory_view.get_block(prev_index),
-                        memory_view.get_block(ref_index),
-                    );
-
-                    if self.version == Version::V0x10 || pass == 0 {
-                        *memory_view.get_block_mut(cur_index) = result;
-                    } else {
-                        *memory_view.get_block_mut(cur_index) ^= &result;
-                    };
+                    let ref_index = reference(block, rand);
+                    let is_added = self.version != Version::V0x10 && pass != 0;
+                    let (from, current) =
+                        memory_view.get_blocks([prev_index, ref_index], cur_index);
+                    self.compress(from, &mut scratch, current, is_added, |first_word| {
+                        if let (Some(next), false) = (next, data_independent_addressing) {
+                            prefetch(reference(next, first_word));
+                        }
+                    });
 
                     prev_index = cur_index;
                     cur_index += 1;
@@ -533,20 +543,42 @@ impl<'key> Argon2<'key> {
         Ok(())
     }
 
-    fn compress(&self, rhs: &Block, lhs: &Block) -> Block {
+    /// Writes the compression of two blocks to `to`, or adds it if `is_added`. Calls `first_word` with the first word
+    /// of `to` as early as it can, if at all.
+    #[cfg_attr(
+        not(any(target_arch = "x86", target_arch = "x86_64")),
+        allow(unused_variables)
+    )]
+    fn compress(
+        &self,
+        from: [&Block; 2],
+        scratch: &mut Block,
+        to: &mut Block,
+        is_added: bool,
+        first_word: impl FnOnce(u64),
+    ) {
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
         {
             if self.cpu_feat_avx512.get() {
                 // SAFETY: checked that AVX-512 was detected.
-                return unsafe { block_x86::avx512::compress(rhs, lhs) };
+                return unsafe {
+                    block_x86::avx512::compress(from, scratch, to, is_added, first_word)
+                };
             }
             if self.cpu_feat_avx2.get() {
                 // SAFETY: checked that AVX2 was detected.
-                return unsafe { block_x86::avx2::compress(rhs, lhs) };
+                return unsafe {
+                    block_x86::avx2::compress(from, scratch, to, is_added, first_word)
+                };
             }
         }
 
-        Block::compress(rhs, lhs)
+        let result = Block::compress(from[0], from[1]);
+        if is_added {
+            *to ^= &result;
+        } else {
+            *to = result;
+        }
     }
 
     /// Get default configured [`Params`].
@@ -591,8 +623,16 @@ impl<'key> Argon2<'key> {
         zero_block: &Block,
     ) {
         input_block.as_mut()[6] += 1;
-        *address_block = self.compress(zero_block, input_block);
-        *address_block = self.compress(zero_block, address_block);
+        let (mut first, mut scratch) = (Block::default(), Block::default());
+        let from = [zero_block, &*input_block];
+        self.compress(from, &mut scratch, &mut first, false, |_| ());
+        self.compress(
+            [zero_block, &first],
+            &mut scratch,
+            address_block,
+            false,
+            |_| (),
+        );
     }
 
     /// Hashes all the inputs into `blockhash[PREHASH_DIGEST_LEN]`.

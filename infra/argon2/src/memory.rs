@@ -140,19 +140,45 @@ impl<'a> SegmentView<'a> {
         unsafe { self.inner.blocks.add(index).as_ref() }
     }
 
-    /// Get a mutable reference to a block.
+    /// Returns a function that loads a block into the caches of the processor, if it can. An index out of bounds is
+    /// ignored.
+    pub fn prefetch(&self) -> impl Fn(usize) + use<> {
+        let (first, count) = (
+            self.inner.blocks.as_ptr().cast_const(),
+            self.inner.block_count,
+        );
+        move |index| {
+            #[cfg(target_arch = "x86_64")]
+            if index < count {
+                use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                let block = first.wrapping_add(index).cast::<i8>();
+                for line in 0..Block::SIZE / 64 {
+                    // SAFETY: a prefetch reads nothing that the program sees, at whatever address.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(64 * line)) };
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = (first, count, index);
+        }
+    }
+
+    /// Get shared references to two blocks and a mutable reference to a third one.
     ///
     /// # Panics
     ///
-    /// Panics if the index is out of bounds or if the desired block lies outside this segment.
-    pub fn get_block_mut(&mut self, index: usize) -> &mut Block {
-        assert!(index < self.inner.block_count);
-        assert_eq!(self.inner.lane_of(index), self.lane);
-        assert_eq!(self.inner.slice_of(index), self.slice);
+    /// Panics if [`SegmentView::get_block`] panics for the first two or if the third lies outside this segment or is one
+    /// of the others.
+    pub fn get_blocks(&mut self, shared: [usize; 2], mutable: usize) -> ([&Block; 2], &mut Block) {
+        assert!(!shared.contains(&mutable));
+        assert!(mutable < self.inner.block_count);
+        assert_eq!(self.inner.lane_of(mutable), self.lane);
+        assert_eq!(self.inner.slice_of(mutable), self.slice);
 
         // SAFETY: by construction, the base pointer is valid for reads and writes, and we assert
-        // that the index is in bounds. We also assert that the index lies on this segment, and
-        // we're the only view for it, taking `&mut self`.
-        unsafe { self.inner.blocks.add(index).as_mut() }
+        // that the index is in bounds. We also assert that the index lies on this segment, we're
+        // the only view for it, taking `&mut self`, and it is the index of no other block that is
+        // borrowed here.
+        let block = unsafe { self.inner.blocks.add(mutable).as_mut() };
+        (shared.map(|index| self.get_block(index)), block)
     }
 }
