@@ -22,9 +22,12 @@ use rand::rngs::{StdRng, SysRng};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use vestibule_http::app::LEAST_TIME;
 use vestibule_local::Options;
 use vestibule_secrets::HashParameters;
+use vestibule_tests::authenticator::Browser;
+use vestibule_tests::client::Person;
 use vestibule_tests::people::{group_principal, member, security_answers, with};
 use vestibule_tests::{World, options};
 
@@ -169,7 +172,6 @@ async fn main() {
     world.register("group", group_principal()).await;
     world.register("member", member()).await;
     let (pending, _) = world.added_by(&helen, "Nils").await;
-    let mut rng = StdRng::try_from_rng(&mut SysRng).unwrap();
     // The margin within which guessing gives 50 %: two standard deviations of Mann and Whitney's U.
     let n = pairs as f64;
     let margin = 200.0 * ((2.0 * n + 1.0) / (12.0 * n * n)).sqrt();
@@ -179,38 +181,77 @@ async fn main() {
     let ruth = world.sign_in("group", "ruth.okafor").await.id().await;
     let flows = flows(&pending).into_iter().chain(forged(&ruth));
     for flow in flows.filter(|f| f.name.contains(&named)) {
-        let (mut known, mut unknown) = (Vec::new(), Vec::new());
-        let mut status = 0;
-        for pair in 0..pairs {
-            let mut seen = Vec::new();
-            let mut order = [true, false];
-            order.shuffle(&mut rng);
-            for exists in order {
-                let body = if exists { &flow.known } else { &flow.unknown };
-                // From another place each time, and in a new window: no counter of guesses is full.
-                let source = format!("203.0.{}.{}", pair % 250, rng.random_range(1..250));
-                let client = world.on(flow.portal).from_source(&source);
-                let began = Instant::now();
-                let response = match body {
-                    Value::String(token) => client.with_token(token).get(flow.path).await,
-                    body => client.post(flow.path, body.clone()).await,
-                };
-                let took = began.elapsed();
-                seen.push(response.status);
-                if exists { &mut known } else { &mut unknown }.push(took);
-            }
-            assert_eq!(seen[0], seen[1], "{}", flow.name);
-            status = seen[0];
-            world.pass(SignedDuration::from_hours(2));
-        }
-        let longer = share_longer(&known, &unknown) * 100.0;
-        println!(
-            "| {} ({status}) | {} | {} | {longer:.1} % |",
-            flow.name,
-            median(&mut known),
-            median(&mut unknown),
-        );
+        compare(&world, flow.name, pairs, async |client, is_known| {
+            let body = if is_known { &flow.known } else { &flow.unknown };
+            let began = Instant::now();
+            let response = match body {
+                Value::String(token) => {
+                    let client = client.on(flow.portal).with_token(token);
+                    client.get(flow.path).await
+                }
+                body => client.on(flow.portal).post(flow.path, body.clone()).await,
+            };
+            (response.status, began.elapsed())
+        })
+        .await;
     }
+    let name = "sign in with a passkey and a wrong signature";
+    if name.contains(&named) {
+        let site = "https://groups.harborlight.example";
+        let mut known = Browser::on(site, true);
+        let ruth = world.sign_in("group", "ruth.okafor").await;
+        ruth.adds_passkey(&mut known, "Laptop").await.expect(201);
+        // A passkey of another installation.
+        let mut unknown = Browser::on(site, true);
+        let elsewhere = World::with(options()).await.group_principal().await;
+        let added = elsewhere.adds_passkey(&mut unknown, "Laptop").await;
+        added.expect(201);
+        let (known, unknown) = (Mutex::new(known), Mutex::new(unknown));
+        compare(&world, name, pairs, async |client, is_known| {
+            let client = client.on("group");
+            let browser = if is_known { &known } else { &unknown };
+            let mut body = client.signs_challenge(&mut *browser.lock().await).await;
+            body["passkey"]["credential"]["response"]["signature"] = json!("MEUCIQ");
+            let began = Instant::now();
+            let response = client.post("/sessions/passkey", body).await;
+            (response.status, began.elapsed())
+        })
+        .await;
+    }
+}
+
+/// Sends pairs of requests in random order and prints a row of the table. `request` returns the status and the time of one.
+async fn compare(
+    world: &World,
+    name: &str,
+    pairs: usize,
+    request: impl AsyncFn(Person, bool) -> (u16, Duration),
+) {
+    let mut rng = StdRng::try_from_rng(&mut SysRng).unwrap();
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    let mut status = 0;
+    for pair in 0..pairs {
+        let mut seen = Vec::new();
+        let mut order = [true, false];
+        order.shuffle(&mut rng);
+        for is_known in order {
+            // From another place each time, and in a new window: no counter of guesses is full.
+            let source = format!("203.0.{}.{}", pair % 250, rng.random_range(1..250));
+            let client = world.on("group").from_source(&source);
+            let (got, took) = request(client, is_known).await;
+            seen.push(got);
+            if is_known { &mut known } else { &mut unknown }.push(took);
+        }
+        assert_eq!(seen[0], seen[1], "{name}");
+        status = seen[0];
+        world.pass(SignedDuration::from_hours(2));
+    }
+    let longer = share_longer(&known, &unknown) * 100.0;
+    println!(
+        "| {name} ({status}) | {} | {} | {longer:.1} % |",
+        median(&mut known),
+        median(&mut unknown),
+    );
 }
 
 fn median(times: &mut [Duration]) -> String {
