@@ -70,6 +70,7 @@ pub(crate) struct AuthorizationResponse {
     security((), ("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AuthorizationResponse, description = "Where the browser goes, or what the user does first"),
+        (status = 401, description = "`not-signed-in`: the session ended while the application was being opened"),
         (status = 422, description = "`invalid-authorization-request`: the application or its address is unknown; or `invalid-fields`"),
         FieldProblems,
     )
