@@ -24,6 +24,7 @@ test("ag_01 ag_08 an invited person registers with the link, and an administrato
   await v.open("/group/app/users");
   await v.fill({ Search: "ivy" });
   await v.presses("Search");
+  await v.reads("Showing 1 user.");
   await v.follows("Ivy Chen");
   await v.follows("Approve");
   await v.page.getByLabel("Reports").check();
