@@ -113,6 +113,7 @@ pub(crate) async fn accept_invitation(
     let (name, email, username, password, answers, hint) = fields.into_result(parsed)?;
 
     let (app, policy, origin, link) = (&app, &*policy, &origin, &request.token);
+    let key = key.as_ref();
     let (username, password, email) = (&username, &password, &email);
     let hash = &OnceCell::new();
     let (state, accepted) = transact(
@@ -189,8 +190,8 @@ pub(crate) async fn accept_invitation(
                     .map_err(|refusal| problem(refusal, policy))?;
             let account = &accepted.account;
             let response = created(account, account.memberships.first(), (policy, origin))?;
-            let (key, decision) = (key.as_ref(), accepted.decision);
-            let decision = idempotency::keep(decision, key, &response, account, origin.at)?;
+            let decision =
+                idempotency::keep(accepted.decision, key, &response, account, origin.at)?;
             Ok((Some(response), Some(decision)))
         },
     )
@@ -200,7 +201,7 @@ pub(crate) async fn accept_invitation(
         (None, Found::Accepted(owner, invitation, attempts)) => {
             let membership = owner.membership(Some(&invitation.organization));
             let owner = (&*owner, membership, attempts);
-            repeated(app, owner, key.as_ref(), (policy, origin)).await
+            repeated(app, owner, key, (policy, origin)).await
         }
         (None, Found::Open { .. }) => Err(Problem::internal("an acceptance was not decided")),
     }

@@ -141,13 +141,14 @@ pub(crate) async fn register(
     let mut rng = app.rng();
     let parsed = parse(&request, &policy, &mut rng)?;
     let (app, policy, origin, parsed) = (&app, &*policy, &origin, &parsed);
+    let key = key.as_ref();
     let checked = check(app, parsed, (policy, origin)).await?;
     let (matched, proven) = match checked {
         Some((Matched::Open(record), proven)) => (record, proven),
         Some((Matched::Registered(owner, record, attempts), _)) => {
             let membership = of_record(&owner, &record);
             let owner = (&*owner, membership, attempts);
-            return repeated(app, owner, key.as_ref(), (policy, origin)).await;
+            return repeated(app, owner, key, (policy, origin)).await;
         }
         None => return Err(problem(&Refusal::NotMatched, policy)),
     };
@@ -222,7 +223,6 @@ pub(crate) async fn register(
                         let response =
                             created(&account, account.memberships.first(), (policy, origin))?;
                         let decision = decision.change(Change::ForgetAttempts(proven.attempts()));
-                        let key = key.as_ref();
                         let decision =
                             idempotency::keep(decision, key, &response, &account, origin.at)?;
                         (Some(Ok(response)), Some(decision))
@@ -241,7 +241,7 @@ pub(crate) async fn register(
         }
         (None, Found::Registered(owner, attempts)) => {
             let owner = (&*owner, of_record(&owner, matched), attempts);
-            repeated(app, owner, key.as_ref(), (policy, origin)).await
+            repeated(app, owner, key, (policy, origin)).await
         }
         (None, Found::Taken | Found::Open { .. }) => {
             Err(problem(&Refusal::AlreadyRegistered, policy))

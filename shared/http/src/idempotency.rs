@@ -70,51 +70,6 @@ impl Repeatable {
             fingerprint: digest(&format!("{method}\n{path}\n{body}")),
         }))
     }
-
-    async fn earlier(
-        &self,
-        app: &App,
-        owner: &Account,
-        now: Timestamp,
-    ) -> Result<Option<Created>, Problem> {
-        let kept = app
-            .store
-            .kept_response(&owner.portal, &owner.id, &self.key, now);
-        let Some(kept) = kept.await? else {
-            return Ok(None);
-        };
-        let kept: Kept<Created> = serde_json::from_str(kept.expose())
-            .map_err(|_| Problem::internal("a kept response can't be read"))?;
-        if kept.fingerprint != self.fingerprint {
-            return Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "Key already used",
-                "This key was already used for another request. Use a new key.",
-            )
-            .with_field("idempotency-key", "was already used for another request"));
-        }
-        Ok(Some(Created {
-            is_replayed: true,
-            ..kept.response
-        }))
-    }
-
-    fn keep(&self, response: &Created, owner: &Account, now: Timestamp) -> Result<Change, Problem> {
-        let fingerprint = self.fingerprint.clone();
-        let kept = Kept {
-            fingerprint,
-            response,
-        };
-        let response = serde_json::to_string(&kept).map_err(Problem::internal)?;
-        Ok(Change::KeepResponse(Box::new(KeptResponse {
-            portal: owner.portal.clone(),
-            account: owner.id.clone(),
-            key: self.key.clone(),
-            response: Sensitive::new(response),
-            expires_at: now + KEPT_FOR,
-        })))
-    }
 }
 
 /// Returns the response that was kept for an earlier request with the key, if the request has one. Keys belong to
@@ -128,10 +83,30 @@ pub async fn earlier(
     owner: &Account,
     now: Timestamp,
 ) -> Result<Option<Created>, Problem> {
-    match key {
-        Some(key) => key.earlier(app, owner, now).await,
-        None => Ok(None),
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    let kept = app
+        .store
+        .kept_response(&owner.portal, &owner.id, &key.key, now);
+    let Some(kept) = kept.await? else {
+        return Ok(None);
+    };
+    let kept: Kept<Created> = serde_json::from_str(kept.expose())
+        .map_err(|_| Problem::internal("a kept response can't be read"))?;
+    if kept.fingerprint != key.fingerprint {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "Key already used",
+            "This key was already used for another request. Use a new key.",
+        )
+        .with_field("idempotency-key", "was already used for another request"));
     }
+    Ok(Some(Created {
+        is_replayed: true,
+        ..kept.response
+    }))
 }
 
 /// Adds to a decision that its response is kept for the key of the request, if it has one.
@@ -145,8 +120,21 @@ pub fn keep(
     owner: &Account,
     now: Timestamp,
 ) -> Result<Decision, Problem> {
-    let kept = key.map(|key| key.keep(response, owner, now)).transpose()?;
-    Ok(kept.into_iter().fold(decision, Decision::change))
+    let Some(key) = key else {
+        return Ok(decision);
+    };
+    let kept = Kept {
+        fingerprint: key.fingerprint.clone(),
+        response,
+    };
+    let response = serde_json::to_string(&kept).map_err(Problem::internal)?;
+    Ok(decision.change(Change::KeepResponse(Box::new(KeptResponse {
+        portal: owner.portal.clone(),
+        account: owner.id.clone(),
+        key: key.key.clone(),
+        response: Sensitive::new(response),
+        expires_at: now + KEPT_FOR,
+    }))))
 }
 
 fn header_value(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
