@@ -26,16 +26,17 @@ impl Mailer {
     ) -> Result<Option<&'static str>, StoreError> {
         let limits = &policy.rate_limits.email;
         let volume = mail.text.volume();
-        let is_over = async |kind, subject: &str, max_attempts| {
-            self.is_over(kind, subject, max_attempts).await
-        };
         // A recovery was counted for its sender as a request.
         if let Some(sender) = sender.filter(|_| volume != Volume::Recovery) {
             let of_sender = limits.max_per_sender.get();
             let confirmations = limits.max_confirmations_per_sender.get();
-            if is_over(AttemptKind::SentMail, sender, of_sender).await?
+            if self
+                .is_over(AttemptKind::SentMail, sender, of_sender)
+                .await?
                 || volume == Volume::Confirmation
-                    && is_over(AttemptKind::ConfirmationMail, sender, confirmations).await?
+                    && self
+                        .is_over(AttemptKind::ConfirmationMail, sender, confirmations)
+                        .await?
             {
                 return Ok(Some("sender_limit"));
             }
@@ -51,7 +52,8 @@ impl Mailer {
             ),
             Volume::Feedback | Volume::Recovery => return Ok(None),
         };
-        let is_over = is_over(kind, &mail.to.mailbox_key(), max_attempts).await?;
+        let mailbox = mail.to.mailbox_key();
+        let is_over = self.is_over(kind, &mailbox, max_attempts).await?;
         Ok(is_over.then_some("recipient_limit"))
     }
 

@@ -51,10 +51,9 @@ impl Mailer {
             let context = Context::new(policy, &origin, &mut rng);
             let decision = single_sign_on::end_access(account.as_ref(), &sessions, context);
             let Some(decision) = decision else {
-                let Some(ending) = ending else {
-                    return Ok(None);
-                };
-                let next = single_sign_on::next_check(&sessions, ending, (policy, origin.at));
+                let next = ending.as_ref().and_then(|ending| {
+                    single_sign_on::next_check(&sessions, ending, (policy, origin.at))
+                });
                 return Ok(next);
             };
             match self.commit(decision, &mut rng).await {

@@ -51,7 +51,7 @@ impl Store {
         portal: &PortalId,
         token: &Token,
     ) -> Result<Option<Issued<AuthorizationCode>>, StoreError> {
-        self.given(portal, token, code_key).await
+        self.issued(portal, token, code_key).await
     }
 
     /// Loads an access token with its session and account, in one read.
@@ -63,7 +63,7 @@ impl Store {
         portal: &PortalId,
         token: &Token,
     ) -> Result<Option<Issued<AccessToken>>, StoreError> {
-        self.given(portal, token, token_key).await
+        self.issued(portal, token, token_key).await
     }
 
     /// Records that an application used an assertion, which is then of no more use until it expires (RFC 7523, 3).
@@ -101,7 +101,7 @@ impl Store {
 
     /// The account is parsed only if there is a code or token, so that a forged one costs the same work whether or
     /// not its account exists (UX-09).
-    async fn given<T: serde::de::DeserializeOwned>(
+    async fn issued<T: serde::de::DeserializeOwned>(
         &self,
         portal: &PortalId,
         token: &Token,
