@@ -92,9 +92,8 @@ macro_rules! compress {
             scratch: &mut Block,
             to: &mut Block,
             is_added: bool,
-            first_word: impl FnOnce(u64),
+            mut first_word: impl FnMut(u64),
         ) {
-            let mut first_word = Some(first_word);
             // SAFETY: a block has the size of these vectors and at least their alignment, and all bits are valid.
             let (rhs, lhs, q, to) = unsafe {
                 (
@@ -125,7 +124,7 @@ macro_rules! compress {
                     let mixed = xor(vectors[row / 2][row % 2], xor(rhs[at], lhs[at]));
                     to[at] = if is_added { xor(mixed, to[at]) } else { mixed };
                 }
-                if let Some(first_word) = first_word.take() {
+                if column == 0 {
                     first_word(low_word(to[0]));
                 }
             }

@@ -555,7 +555,7 @@ impl<'key> Argon2<'key> {
         scratch: &mut Block,
         to: &mut Block,
         is_added: bool,
-        first_word: impl FnOnce(u64),
+        first_word: impl FnMut(u64),
     ) {
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
         {
