@@ -523,15 +523,20 @@ async fn so_01_an_invalid_request_goes_back_to_the_application_with_the_error_of
     ruth.post("/authorizations", long).await.invalid("query");
 }
 
-#[tokio::test]
-async fn so_05_a_code_is_for_its_client_its_verifier_and_a_minute() {
+/// Starts a system whose group portal has two more applications; `page` has no secret.
+async fn with_other_applications() -> World {
     let portals = portals_with(
         "group",
         &[],
         "[[application]]\nid = \"other\"\ntitle = \"Other\"\nservice = \"billing\"\nredirect_uris = [\"https://other.example/callback\"]\n\
          [[application]]\nid = \"page\"\ntitle = \"Page\"\nservice = \"billing\"\nauthentication = \"none\"\nredirect_uris = [\"https://page.example/callback\"]\n",
     );
-    let world = World::with_portals(&portals).await;
+    World::with_portals(&portals).await
+}
+
+#[tokio::test]
+async fn so_05_a_code_is_for_its_client_its_verifier_and_a_minute() {
+    let world = with_other_applications().await;
     let ruth = world.group_principal().await;
     let refused = async |form: Parameters, status: u16, error: &str| {
         let response = post(&world, "/token", &form).await;
@@ -1173,13 +1178,7 @@ async fn so_03_an_application_signs_its_user_out_with_the_id_token() {
 
 #[tokio::test]
 async fn so_05_an_application_revokes_and_introspects_only_its_own_tokens() {
-    let portals = portals_with(
-        "group",
-        &[],
-        "[[application]]\nid = \"other\"\ntitle = \"Other\"\nservice = \"billing\"\nredirect_uris = [\"https://other.example/callback\"]\n\
-         [[application]]\nid = \"page\"\ntitle = \"Page\"\nservice = \"billing\"\nauthentication = \"none\"\nredirect_uris = [\"https://page.example/callback\"]\n",
-    );
-    let world = World::with_portals(&portals).await;
+    let world = with_other_applications().await;
     let ruth = world.group_principal().await;
     let token = token(&world, &ruth).await;
     let form = parameters(&[("token", &token)]);

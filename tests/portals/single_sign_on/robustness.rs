@@ -16,7 +16,7 @@ use super::{
     ApplicationKey, Listener, Parameters, authorize, code, exchange, is_over, parameters, post,
     redeem, redirection, request, token, userinfo, with,
 };
-use crate::system::faults::{GROUP, event_of};
+use crate::system::faults::{GROUP, event_of, handle_repeatedly};
 
 /// A user of a system whose calls can be made to fail.
 struct Prepare {
@@ -343,13 +343,7 @@ async fn so_03_a_logout_token_is_delivered_once_if_its_event_comes_ten_times() {
     let ruth = world.group_principal().await;
     token(&world, &ruth).await;
     ruth.signs_out().await.expect(204);
-    let mut events = Vec::new();
-    for _ in 0..10 {
-        events.push(event_of(&world, "mail").await);
-    }
-    let repeated = event_of(&world, "mail").await;
-    join_all(events.into_iter().map(|e| world.instance.mailer.handle(e))).await;
-    world.instance.mailer.handle(repeated).await;
+    handle_repeatedly(&world).await;
     assert_eq!(listener.take(&world).await.len(), 1);
 }
 

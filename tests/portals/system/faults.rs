@@ -952,18 +952,23 @@ async fn occasional_failures_of_ses_lose_and_duplicate_nothing() {
     assert_eq!(invariants(&world).await.pending("mail"), 0);
 }
 
+/// Delivers the event of the waiting emails ten times at once, and once more.
+pub(crate) async fn handle_repeatedly(world: &World) {
+    let mut events = Vec::new();
+    for _ in 0..10 {
+        events.push(event_of(world, "mail").await);
+    }
+    let repeated = event_of(world, "mail").await;
+    join_all(events.into_iter().map(|e| world.instance.mailer.handle(e))).await;
+    world.instance.mailer.handle(repeated).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_comes_twice_or_at_once_sends_once() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
     world.register("member", member()).await;
-    let mut events = Vec::new();
-    for _ in 0..10 {
-        events.push(event_of(&world, "mail").await);
-    }
-    let repeated = event_of(&world, "mail").await;
-    join_all(events.into_iter().map(|e| world.instance.mailer.handle(e))).await;
-    world.instance.mailer.handle(repeated).await;
+    handle_repeatedly(&world).await;
     world.instance.deliver_pending().await.unwrap();
     world.instance.settle().await.unwrap();
     assert_eq!(world.instance.inbox.to("ruth@blueheron.example").len(), 2);
