@@ -1,11 +1,9 @@
 // Signs in to both servers in turns and prints how many sign-ins one second of CPU time buys.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
 import { System } from "../browser/system.mjs";
 import { LambdaFunction, post as event } from "./function.mjs";
-import { compare } from "./rounds.mjs";
+import { AWS_PORT, PORT, compare, startPeer } from "./rounds.mjs";
 
 const [rounds, count] = [process.argv[2] ?? 5, process.argv[3] ?? 300].map(Number);
 const PASSWORD = "Quiet-River-58!";
@@ -17,8 +15,6 @@ let [other, lambda] = [];
 let sources = 0;
 const nextSource = () => `10.${(sources >> 16) & 255}.${(sources >> 8) & 255}.${sources++ & 255}`;
 
-const freePort = () => 20_000 + (process.pid % 20_000);
-
 async function post(url, body, headers = {}) {
   const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
   const text = await response.text();
@@ -27,9 +23,8 @@ async function post(url, body, headers = {}) {
 
 /** The function alone, as on AWS, where DynamoDB is a service. */
 async function signInFunction() {
-  const aws = freePort() + 10;
-  await system.start("--log", "error", "--aws-port", `${aws}`);
-  lambda = await LambdaFunction.start("sign-in", aws);
+  await system.start("--log", "error", "--aws-port", `${AWS_PORT}`);
+  lambda = await LambdaFunction.start("sign-in", AWS_PORT);
   const signIn = async () => {
     const response = await lambda.call(event("/{portal}/sessions", "group", nextSource(), credentials));
     if (response.statusCode !== 201) throw new Error(`the function responded ${JSON.stringify(response)}`);
@@ -44,12 +39,9 @@ function portal() {
 }
 
 async function betterAuth() {
-  const port = freePort();
-  other = spawn(process.execPath, [new URL("better-auth.mjs", import.meta.url).pathname, port, join(system.folder, "better-auth.sqlite")], { stdio: ["ignore", "pipe", "inherit"] });
-  // It prints a line when it is ready.
-  await once(other.stdout, "data");
-  const [base, email] = [`http://127.0.0.1:${port}/api/auth`, "ruth@example.com"];
-  const origin = { origin: `http://127.0.0.1:${port}` };
+  other = await startPeer("better-auth.mjs", [join(system.folder, "better-auth.sqlite")]);
+  const [base, email] = [`http://127.0.0.1:${PORT}/api/auth`, "ruth@example.com"];
+  const origin = { origin: `http://127.0.0.1:${PORT}` };
   await post(`${base}/sign-up/email`, { name: "Ruth Okafor", email, password: PASSWORD }, origin);
   return { name: "better-auth, with SQLite in the process", pid: other.pid, act: () => post(`${base}/sign-in/email`, { email, password: PASSWORD }, origin) };
 }

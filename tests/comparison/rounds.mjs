@@ -1,4 +1,6 @@
 // Measures servers in turns by the CPU time of their processes.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 
 /** CPU time of a process in milliseconds, by the scheduler's count of its threads. */
@@ -6,6 +8,18 @@ export function cpu(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
   // 100 ticks a second: Linux reports them so to every program.
   return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** A port that other runs of the comparison don't use; and the first of the ports of the local AWS. */
+export const PORT = 20_000 + (process.pid % 20_000);
+export const AWS_PORT = PORT + 10;
+
+/** Starts a server of this folder on PORT, with these arguments. It prints a line when it is ready. */
+export async function startPeer(file, args = [], env = {}) {
+  const path = new URL(file, import.meta.url).pathname;
+  const peer = spawn(process.execPath, [path, PORT, ...args], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+  await once(peer.stdout, "data");
+  return peer;
 }
 
 /**

@@ -1,16 +1,13 @@
 // Compares how many tokens one second of CPU time buys: an authorization with the token exchange that follows, and the exchange
 // alone. Usage: node tokens.mjs [rounds] [count]
-import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { System } from "../browser/system.mjs";
 import { LambdaFunction, post as event } from "./function.mjs";
-import { compare } from "./rounds.mjs";
+import { AWS_PORT, PORT, compare, startPeer } from "./rounds.mjs";
 
 const [rounds, count] = [process.argv[2] ?? 5, process.argv[3] ?? 300].map(Number);
 const [CLIENT, CALLBACK] = ["enrollment-desk", "https://enrollment.harborlight.example/callback"];
 const system = new System();
-const freePort = () => 20_000 + (process.pid % 20_000);
 let [other, lambda] = [];
 
 /** The parameters of a request, and the verifier that belongs to them. */
@@ -40,8 +37,7 @@ const byFetch = (endpoint) => async (headers, body) => read(await fetch(endpoint
 
 /** The function alone, as on AWS, where DynamoDB and KMS are services; and `cargo portal`, which is all of them. */
 async function vestibule() {
-  const aws = freePort() + 10;
-  await system.start("--log", "error", "--optional-factors", "--aws-port", `${aws}`);
+  await system.start("--log", "error", "--optional-factors", "--aws-port", `${AWS_PORT}`);
   const issuer = `${system.base}/group`;
   const json = { "content-type": "application/json" };
   const { token } = await byFetch(`${issuer}/sessions`)(json, JSON.stringify({ username: "ruth.okafor", password: "Quiet-River-58!", token_delivery: "body" }));
@@ -54,7 +50,7 @@ async function vestibule() {
     },
     exchange: exchanger(secret, send("token")),
   });
-  lambda = await LambdaFunction.start("openid-connect", aws);
+  lambda = await LambdaFunction.start("openid-connect", AWS_PORT);
   const invoke = (path) => async (headers, body) => {
     const response = await lambda.call(event(`/{portal}/${path}`, "group", "203.0.113.1", body, headers));
     if (response.statusCode !== 200) throw new Error(`the function responded ${JSON.stringify(response)}`);
@@ -67,13 +63,9 @@ async function vestibule() {
 }
 
 async function oidcProvider() {
-  const port = freePort();
   const secret = randomBytes(32).toString("base64url");
-  const environment = { ...process.env, NODE_ENV: "production", CLIENT_SECRET: secret };
-  other = spawn(process.execPath, [new URL("oidc-provider.mjs", import.meta.url).pathname, port], { stdio: ["ignore", "pipe", "inherit"], env: environment });
-  // It prints a line when it is ready.
-  await once(other.stdout, "data");
-  const issuer = `http://127.0.0.1:${port}`;
+  other = await startPeer("oidc-provider.mjs", [], { NODE_ENV: "production", CLIENT_SECRET: secret });
+  const issuer = `http://127.0.0.1:${PORT}`;
   const cookies = new Map();
   const authorize = async () => {
     const { verifier, query } = request();
