@@ -189,9 +189,9 @@ async function failed(error, path) {
 
 /** The page that confirms a sensitive page, which is shown next (MF-07). */
 async function confirmation() {
-  const asked = state.session ?? get("sessions/current");
+  const requested = state.session ?? get("sessions/current");
   state.session = undefined;
-  const [{ confirmationForm }, session] = await Promise.all([import("./factors.js"), asked]);
+  const [{ confirmationForm }, session] = await Promise.all([import("./factors.js"), requested]);
   return { title: "Confirm that it is you", body: [h("p", null, "You are about to see or change something sensitive."), confirmationForm({ kinds: session.second_factors ?? [], done: () => render() })] };
 }
 

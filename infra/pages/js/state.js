@@ -5,7 +5,7 @@ export const state = {
   portal: undefined,
   /** The profile of the signed-in person. */
   me: undefined,
-  /** The session, if a page has asked for it. */
+  /** The session, if a page has requested it. */
   session: undefined,
   /** A message for the next page. */
   message: undefined,

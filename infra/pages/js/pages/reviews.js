@@ -10,7 +10,7 @@ import { row } from "./users.js";
 
 const DECISION = { confirmed: ["Confirmed", "good"], removed: ["Removed", "bad"], pending: ["Not reviewed", "warn"] };
 
-/** The manager with an id; one who is no longer an administrator isn't in the profile. */
+/** The manager with an id. The profile lists only users who are still administrators. */
 function who(id) {
   if (id === state.me.id) return "You";
   const manager = state.me.organization?.administrators.find((a) => a.id === id);

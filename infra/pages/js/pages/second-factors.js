@@ -64,10 +64,10 @@ export async function list() {
   };
 }
 
-/** The devices that are not asked for a factor (MF-08). */
+/** The devices that need no second factor (MF-08). */
 const trusted = (devices, days) => [
   h("h2", null, "Trusted devices"),
-  h("p", null, devices.length ? "You are not asked for a second factor when you sign in on these devices." : `When you sign in, you can choose not to be asked again on a device for ${days} days.`),
+  h("p", null, devices.length ? "You don't need a second factor to sign in on these devices." : `When you sign in, you can trust a device. You then don't need a second factor on it for ${days} days.`),
   devices.map((d) =>
     h("section", null,
       h("h3", null, d.program, " ", d.is_current ? tag("This device", "good") : null),
