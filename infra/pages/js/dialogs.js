@@ -97,13 +97,18 @@ function warn(left) {
     dialog.close();
     state.signOut("idle");
   }, Math.max(0, left));
-  const close = (then) => async () => {
+  const stay = async () => {
+    clearTimeout(end);
+    const kept = await get("sessions/current").catch(() => undefined);
+    dialog.close();
+    return kept ? scheduleWarning() : state.refresh();
+  };
+  const leave = () => {
     clearTimeout(end);
     dialog.close();
-    await then();
+    return state.signOut();
   };
-  const stay = close(() => get("sessions/current").then(scheduleWarning, () => state.refresh()));
   const dialog = open("idle", "Are you still there?", h("p", null, `You will be signed out in about ${minutes === 1 ? "one minute" : `${minutes} minutes`} because you have not done anything for a while.`),
-    h("div", { class: "buttons" }, h("button", { class: "primary", onclick: stay }, "Stay signed in"), h("button", { class: "secondary", onclick: close(() => state.signOut()) }, "Sign out")));
+    h("div", { class: "buttons" }, h("button", { class: "primary", onclick: stay }, "Stay signed in"), h("button", { class: "secondary", onclick: leave }, "Sign out")));
   dialog.addEventListener("cancel", (event) => event.preventDefault());
 }
