@@ -245,9 +245,11 @@ add_app("ada.lind", staff)
 status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "username": "ruth.okafor"}, staff)
 expect("the agent finds an account (help-desk)", (status, len(found.get("items", []))), (200, 1))
 ruths = (found.get("items") or [{}])[0].get("id")
-for path in (f"accounts/group/{ruths}", f"accounts/group/{ruths}/invitations", f"accounts/group/audit-events?user_id={ruths}"):
+for path in (f"accounts/group/{ruths}", f"accounts/group/{ruths}/invitations", f"accounts/group/audit-events?user_ids={ruths}"):
     status, _, _ = call("GET", f"/help-desk/{path}", headers=staff)
     expect(f"the agent can read {path.replace(str(ruths), 'ID')}", status, 200)
+status, found, _ = call("POST", "/help-desk/accounts/group/audit-events/users/search", {"username": "ruth.okafor"}, staff)
+expect("the agent finds whose events to search for (audit-trail)", (status, [u.get("id") for u in found.get("items", [])]), (200, [ruths]))
 
 # Scheduled functions and event sources.
 swept, failed = invoke("InactivitySweepFunction", {"dry_run": True})

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { BASE, PASSWORD, Visitor, acceptsInvitation, email, emails, journey, linkIn } from "./harness.mjs";
+import { BASE, PASSWORD, Visitor, acceptsInvitation, email, emails, journey, linkTo } from "./harness.mjs";
 
 test("pg_01 a portal whose policy no page knows is fully usable", journey(async (v) => {
   await v.open("/mixed/app");
@@ -125,7 +125,7 @@ test("pg_01 pg_04 the first page opens each portal's pages, fills the form for a
   const before = emails("sam@blueheron.example").length;
   await v.presses("Continue");
   await v.sees("Check your email");
-  await email("sam@blueheron.example", /password/i, before);
+  await email("sam@blueheron.example", /password/i, { after: before });
   await v.page.goto(`${BASE}/inbox`);
   await v.page.getByRole("row", { name: /sam@blueheron\.example/ }).first().getByRole("link").click();
   const opened = v.context.waitForEvent("page");
@@ -246,7 +246,7 @@ test("ux_01 pg_04 a link that was used, cut off or made up ends in a clear messa
   await v.fill({ "First name": "Uno", "Last name": "Reed", "Email address": "uno@blueheron.example" });
   await v.page.getByRole("radio", { name: "Staff" }).check();
   await v.presses("Send invitation");
-  const invitation = linkIn(await email("uno@blueheron.example", /invit/i), "/invitations/accept");
+  const invitation = await linkTo("uno@blueheron.example", "/invitations/accept");
   await v.signsOut("group");
   await acceptsInvitation(v, "uno@blueheron.example", "uno.reed");
   await v.sees("Waiting for approval");

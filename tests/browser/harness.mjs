@@ -66,8 +66,9 @@ export async function until(what, find, within = 20_000) {
 export const emails = (to) =>
   readFileSync(join(DATA, "inbox.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)).filter((m) => !to || m.to.some((t) => t.includes(to)));
 
-/** The latest email to an address whose subject matches; `after` is how many the address had before. */
-export const email = (to, subject, after = 0) => until(`the email ${subject} to ${to}`, () => emails(to).slice(after).filter((m) => subject.test(m.subject)).at(-1));
+/** The latest email to an address that matches; `after` is how many the address had before. Emails arrive a little after the response. */
+export const email = (to, subject, { after = 0, text = /./ } = {}) =>
+  until(`the email ${subject} to ${to}`, () => emails(to).slice(after).filter((m) => subject.test(m.subject) && text.test(m.text)).at(-1));
 
 export const linkIn = (mail, page) => {
   const found = mail.text.match(/http:\S+/g)?.find((l) => l.includes(page));
@@ -80,6 +81,12 @@ const letterTexts = () => readdirSync(join(DATA, "letters")).filter((f) => f.end
 /** The PIN of a letter to a person; `not` is a PIN of an earlier letter, `where` a line of the address. */
 export const pinFor = (name, not, where = "") =>
   until(`the letter to ${name}`, () => letterTexts().filter((t) => t.includes(`Dear ${name}`) && t.includes(where)).map((t) => /Your PIN\s+(\d+)/.exec(t)?.[1]).find((pin) => pin && pin !== not));
+
+/** The link to a page in the latest email to an address that has one. */
+export const linkTo = async (to, page, options) => linkIn(await email(to, /./, { ...options, text: new RegExp(`http:\\S+${page}`) }), page);
+
+/** What a query string must not have (PG-05). */
+const PERSONAL = /[?&](query|username|name|email|searched|token)=|password|@|%40/;
 
 /** A person with a browser of their own. */
 export class Visitor {
@@ -109,11 +116,10 @@ export class Visitor {
     visitor.context.on("request", (request) => {
       const url = request.url();
       if (!url.startsWith(own) && !url.startsWith(new URL(applications()).origin) && !/^(blob|data):/.test(url)) visitor.faults.push(`a request to another origin: ${url}`);
-      if (/token=|password|@/.test(new URL(url).search)) visitor.faults.push(`personal data in an address: ${url}`);
+      if (PERSONAL.test(new URL(url).search)) visitor.faults.push(`personal data in an address: ${url}`);
     });
     visitor.page.on("framenavigated", (frame) => {
-      const { search } = new URL(frame.url());
-      if (/[?&](query|username|name|email|searched)=|@|%40/.test(search)) visitor.faults.push(`personal data in an address: ${frame.url()}`);
+      if (PERSONAL.test(new URL(frame.url()).search)) visitor.faults.push(`personal data in an address: ${frame.url()}`);
     });
     visitor.page.on("console", (message) => {
       // A response that reports a problem is an expected answer, which Chromium also logs.
@@ -371,7 +377,7 @@ export async function registers(v, { first, last, email: address, username, veri
 
 /** Accepts an invitation from the link in the email; `after` is how many emails the address had before. */
 export async function acceptsInvitation(v, address, username, after) {
-  const mail = await email(address, /invited|invitation/i, after);
+  const mail = await email(address, /invited|invitation/i, { after });
   await v.open(linkIn(mail, "/invitations/accept"));
   assert.ok(!v.page.url().includes("token"), "the token is removed from the address bar");
   await v.presses("Continue");

@@ -90,7 +90,7 @@ async fn ex_02_the_trail_shows_who_viewed_what_when_and_from_where() {
 
     // Each request, its user, and what is recorded about which object.
     let looks: [(&Person, &str, u16, &str, &str, &str); 7] = [
-        (&ruth, "/users?query=lind", 200, "list_users", "", "done"),
+        (&ruth, "/users", 200, "list_users", "", "done"),
         (
             &ruth,
             &format!("/users/{sams}"),
@@ -118,7 +118,7 @@ async fn ex_02_the_trail_shows_who_viewed_what_when_and_from_where() {
         ),
         (
             &ruth,
-            &format!("/audit-events?user_id={sams}"),
+            &format!("/audit-events?user_ids={sams}"),
             200,
             "search_audit",
             &sams,
@@ -221,7 +221,7 @@ async fn ex_02_sign_ins_and_failed_sign_ins_are_on_the_organizations_trail() {
     );
     let signed_in = trail(
         &ruth,
-        &format!("action=sign_in&outcome=done&user_id={sams}"),
+        &format!("action=sign_in&outcome=done&user_ids={sams}"),
     )
     .await;
     assert_eq!(each(&signed_in, "actor_id"), [sams.as_str()]);
@@ -283,9 +283,7 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
 
     for query in [
         String::new(),
-        format!("user_id={sams}"),
-        "username=sam.lind".to_owned(),
-        "username=nobody.at.all".to_owned(),
+        format!("user_ids={sams}"),
         "action=list_users".to_owned(),
         "outcome=done".to_owned(),
     ] {
@@ -305,7 +303,7 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
         assert!(all.contains(&ottos) && !all.contains("sam.lind"), "{all}");
         let none = get(
             &otto,
-            &format!("{path}?user_id={sams}&action=view_user"),
+            &format!("{path}?user_ids={sams}&action=view_user"),
             200,
         )
         .await
@@ -361,19 +359,19 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     );
     assert_eq!(looks("from=2026-11-25").await, [""; 0]);
     assert_eq!(
-        looks(&format!("user_id={kims}")).await,
+        looks(&format!("user_ids={kims}")).await,
         [midnight, evening],
         "as the actor"
     );
     assert_eq!(
-        looks("username=Sam.Lind&from=2026-11-24").await,
+        looks(&format!("user_ids={sams}&from=2026-11-24")).await,
         [midnight],
         "as whom it was done to"
     );
     assert_eq!(looks("outcome=refused").await, [""; 0]);
 
     // All events about Sam in both orders, sorted by time, without duplicates.
-    let mut about_sam = trail(&ruth, &format!("user_id={sams}")).await;
+    let mut about_sam = trail(&ruth, &format!("user_ids={sams}")).await;
     about_sam.retain(|e| e["action"] != "search_audit");
     let mut actions = each(&about_sam, "action");
     // These three happened at the same time.
@@ -389,9 +387,14 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
         ]
     );
     for (query, field) in [
-        ("user_id=x", "user_id"),
-        ("username=%20", "username"),
-        (&format!("user_id={sams}&username=sam.lind"), "username"),
+        ("user_ids=x", "user_ids"),
+        ("user_ids=", "user_ids"),
+        (&format!("user_ids={sams},"), "user_ids"),
+        (
+            &format!("user_ids={}", vec![sams.as_str(); 27].join(",")),
+            "user_ids",
+        ),
+        ("username=sam.lind", "username"),
         ("action=fly", "action"),
         ("outcome=good", "outcome"),
         ("from=yesterday", "from"),
@@ -424,7 +427,7 @@ async fn ux_11_pages_of_the_trail_show_each_entry_once_in_order() {
     for (query, least) in [
         ("", 60),
         ("action=view_user", 30),
-        (&format!("user_id={sams}"), 60),
+        (&format!("user_ids={sams}"), 60),
     ] {
         let (mut ids, mut times, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
         let first = page(&ruth, &format!("{query}&limit=50")).await.0;
@@ -1308,7 +1311,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     let looking = desk.reader.from_source("198.51.100.44");
 
     // By user, with the names that the organization's own administrator sees.
-    let of_sam = served(&looking, "group", &format!("user_id={sams}")).await;
+    let of_sam = served(&looking, "group", &format!("user_ids={sams}")).await;
     let mut actions = each(&of_sam, "action");
     actions.retain(|a| *a != "search_audit");
     actions.sort_unstable();
@@ -1325,7 +1328,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
                 .iter()
                 .all(|e| e["organization_id"] == organization.as_str())
     );
-    let both = served(&looking, "group", &format!("{of_ruths}&user_id={ottos}")).await;
+    let both = served(&looking, "group", &format!("{of_ruths}&user_ids={ottos}")).await;
     assert_eq!(each(&both, "action"), ["search_audit"], "only this search");
     // By action and day, for all users of this portal and no other.
     let day = "from=2026-11-23&to=2026-11-23";
@@ -1377,9 +1380,9 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
         ("", "from"),
         ("to=2026-11-23", "from"),
         ("action=sign_in", "from"),
-        ("user_id=x", "user_id"),
+        ("user_ids=x", "user_ids"),
         ("organization_id=x", "organization_id"),
-        ("username=%20", "username"),
+        ("username=sam.lind", "username"),
         ("from=2026-11-24&to=2026-11-23", "to"),
         ("from=2026-11-23&cursor=AAAA", "cursor"),
         ("from=2026-11-23&limit=51", "limit"),
@@ -1448,9 +1451,21 @@ async fn ux_11_pages_of_many_days_of_a_portal_show_each_entry_once_in_order() {
     assert_eq!(shown, lies);
 }
 
-/// The ids of the objects of an action that a search finds.
-async fn objects(by: &Person, path: &str) -> Vec<String> {
-    let found = get(by, path, 200).await;
+/// Returns the ids of the users who have or had a username, for a search below `path`.
+async fn named(by: &Person, path: &str, username: &str) -> Vec<String> {
+    let path = format!("{path}/users/search");
+    let found = by.post(&path, json!({ "username": username })).await;
+    let found = found.expect(200);
+    each(found.items(), "id")
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Returns the ids of the objects of an action on the users with a username that a search finds.
+async fn objects(by: &Person, path: &str, (username, action): (&str, &str)) -> Vec<String> {
+    let ids = named(by, path, username).await.join(",");
+    let found = get(by, &format!("{path}?user_ids={ids}&action={action}"), 200).await;
     let objects = found.items().iter().filter_map(|e| e["object"].as_str());
     objects.map(str::to_owned).collect()
 }
@@ -1461,18 +1476,15 @@ async fn ux_11_a_removed_user_is_found_by_the_username_they_had() {
     let ruth = world.group_principal().await;
     world.staff(&ruth, "Sam", "user").await;
     let id = ruth.finds("sam.lind").await;
-    let path = "/audit-events?username=Sam.Lind&action=approve_user";
-    assert_eq!(objects(&ruth, path).await, [id.as_str()]);
+    let path = "/audit-events";
+    let approved = ("Sam.Lind", "approve_user");
+    assert_eq!(objects(&ruth, path, approved).await, [id.as_str()]);
     ruth.delete(&format!("/users/{id}")).await.expect(204);
-    assert_eq!(objects(&ruth, path).await, [id.as_str()]);
-    let removed = "/audit-events?username=sam.lind&action=remove_user";
-    assert_eq!(objects(&ruth, removed).await, [id.as_str()]);
-    let file = get(
-        &ruth,
-        "/audit-events.csv?username=sam.lind&action=remove_user",
-        200,
-    )
-    .await;
+    assert_eq!(objects(&ruth, path, approved).await, [id.as_str()]);
+    let removed = ("sam.lind", "remove_user");
+    assert_eq!(objects(&ruth, path, removed).await, [id.as_str()]);
+    let file = format!("/audit-events.csv?user_ids={id}&action=remove_user");
+    let file = get(&ruth, &file, 200).await;
     assert_eq!(file.text.lines().count(), 2, "{}", file.text);
 
     // Another user with the same username is found beside them.
@@ -1482,7 +1494,7 @@ async fn ux_11_a_removed_user_is_found_by_the_username_they_had() {
     world.on("group").accepts(body).await.expect(201);
     let second = ruth.finds("sam.lind").await;
     ruth.approves(&second).await.expect(200);
-    let mut found = objects(&ruth, path).await;
+    let mut found = objects(&ruth, path, approved).await;
     let mut both = vec![id, second];
     found.sort_unstable();
     both.sort_unstable();
@@ -1490,7 +1502,7 @@ async fn ux_11_a_removed_user_is_found_by_the_username_they_had() {
 
     // Nobody else's organization is searched, and unknown usernames are found nowhere.
     for name in ["nobody.lind", "dana.whitfield"] {
-        let none = objects(&ruth, &format!("/audit-events?username={name}")).await;
+        let none = named(&ruth, path, name).await;
         assert_eq!(none, Vec::<String>::new(), "{name}");
     }
     invariants(&world).await;
@@ -1503,13 +1515,13 @@ async fn ux_11_the_help_desk_searches_by_username_and_downloads_what_it_finds() 
     world.staff(&ruth, "Sam", "user").await;
     let id = ruth.finds("sam.lind").await;
     let desk = world.help_desk().await;
-    let path = "/accounts/group/audit-events?username=SAM.lind&action=approve_user";
-    assert_eq!(objects(&desk.reader, path).await, [id.as_str()]);
+    let path = "/accounts/group/audit-events";
+    let approved = ("SAM.lind", "approve_user");
+    assert_eq!(objects(&desk.reader, path, approved).await, [id.as_str()]);
     ruth.delete(&format!("/users/{id}")).await.expect(204);
-    assert_eq!(objects(&desk.reader, path).await, [id.as_str()]);
+    assert_eq!(objects(&desk.reader, path, approved).await, [id.as_str()]);
     for (kind, lines) in [("csv", 2), ("jsonl", 1)] {
-        let path =
-            format!("/accounts/group/audit-events.{kind}?username=sam.lind&action=approve_user");
+        let path = format!("{path}.{kind}?user_ids={id}&action=approve_user");
         let file = get(&desk.reader, &path, 200).await;
         assert_eq!(file.text.lines().count(), lines, "{}", file.text);
         assert!(file.text.contains(&id), "{}", file.text);
@@ -1519,8 +1531,20 @@ async fn ux_11_the_help_desk_searches_by_username_and_downloads_what_it_finds() 
     desk.reader.get(path).await.invalid("from");
     let elsewhere = "/accounts/nowhere/audit-events.csv?from=2026-11-23";
     desk.reader.get(elsewhere).await.expect(404);
-    let both = format!("{path}?username=sam.lind&user_id={id}");
-    desk.reader.get(&both).await.invalid("username");
+    // What is searched for is recorded on the portal's trail, whether somebody is found or not.
+    let path = "/accounts/group/audit-events";
+    let count = async || invariants(&world).await.done("view_account");
+    let before = count().await;
+    assert_eq!(named(&desk.reader, path, "nobody.lind").await, [""; 0]);
+    assert_eq!(count().await, before + 1);
+    let search = format!("{path}/users/search");
+    let empty = json!({ "username": " " });
+    desk.reader.post(&search, empty).await.invalid("username");
+    let elsewhere = "/accounts/nowhere/audit-events/users/search";
+    let sams = json!({ "username": "sam.lind" });
+    desk.reader.post(elsewhere, sams.clone()).await.expect(404);
+    ruth.post(&search, sams).await.expect(403);
+    let path = "/accounts/group/audit-events.csv";
     ruth.get(&format!("{path}?from=2026-11-23"))
         .await
         .expect(403);

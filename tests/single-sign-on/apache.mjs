@@ -112,7 +112,7 @@ try {
     return response.status === 204 ? null : response.json();
   };
   const ruth = await call("POST", "/sessions", { username: "ruth.okafor", password: PASSWORD, token_delivery: "body" });
-  const users = await call("GET", "/users?query=sam.lind", undefined, ruth.token);
+  const users = await call("POST", "/users/search", { query: "sam.lind" }, ruth.token);
   const sam = users.items.find((u) => u.username === "sam.lind");
   await call("PUT", `/users/${sam.id}/status`, { status: "disabled" }, ruth.token);
   await until("the logout token ends the session at Apache", async () => {

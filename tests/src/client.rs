@@ -97,9 +97,14 @@ impl Person {
         me.text_at("/id").to_owned()
     }
 
+    /// Searches the users of the person's organization.
+    pub async fn searches_users(&self, query: &str) -> Response {
+        self.post("/users/search", json!({ "query": query })).await
+    }
+
     /// Returns the id of the only user that a search finds.
     pub async fn finds(&self, query: &str) -> String {
-        let found = self.get(&format!("/users?query={query}")).await.expect(200);
+        let found = self.searches_users(query).await.expect(200);
         let users = found.body["items"].as_array().map(Vec::len);
         assert_eq!(users, Some(1), "{}", found.text);
         found.text_at("/items/0/id").to_owned()

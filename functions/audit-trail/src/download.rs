@@ -134,7 +134,7 @@ async fn of_organization(
 ) -> Result<Response, Problem> {
     let organization = readable(caller)?;
     let wanted = wanted(query, search.cursor.as_deref(), search.limit)?;
-    let filter = search.filter(organization, app, &caller.policy).await?;
+    let filter = search.filter(organization, &caller.policy)?;
     record(caller, app, Action::DownloadAudit, &filter).await?;
     part(app, &caller.policy.portal, &filter, wanted, format).await
 }

@@ -2,6 +2,7 @@
 //! EX-02, UX-11). No other function reads the trail.
 
 mod download;
+mod find_users;
 mod seal;
 mod search;
 mod search_portal;
@@ -20,10 +21,12 @@ pub use seal::{SealError, Sealed, Sealer};
 
 vestibule_http::routes! {
     search::search,
+    find_users::find_users,
     download::csv,
     download::json_lines,
     show_activity::show_activity,
     search_portal::search_portal,
+    find_users::find_portal_users,
     download::portal_csv,
     download::portal_json_lines,
 }

@@ -1,11 +1,8 @@
 //! `GET /{portal}/audit-events`: searches the audit trail of the caller's organization (EX-01,
 //! EX-02, UX-11).
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::extract::State;
-use futures::future;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
@@ -13,7 +10,6 @@ use utoipa::IntoParams;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::state::audit::{Action, Outcome};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
-use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::responses::Page;
@@ -27,10 +23,10 @@ use crate::AuditEventResponse;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
-    /// Returns only events in which the user with this id was the actor or the object.
-    user_id: Option<String>,
-    /// Returns only events in which a user who has or had this username was the actor or the object.
-    username: Option<String>,
+    /// Returns only events in which a user with one of these ids was the actor or the object. Ids
+    /// are separated by commas.
+    #[param(min_length = 26, max_length = 701)]
+    user_ids: Option<String>,
     /// Returns only events with this action, such as `sign_in`.
     #[param(value_type = Option<String>)]
     action: Option<Action>,
@@ -72,7 +68,7 @@ pub(crate) async fn search(
 ) -> Result<Json<Page<AuditEventResponse>>, Problem> {
     let organization = readable(&caller)?;
     let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
-    let filter = query.filter(organization, &app, &caller.policy).await?;
+    let filter = query.filter(organization, &caller.policy)?;
     record(&caller, &app, Action::SearchAudit, &filter).await?;
     wanted.of_trail(&caller.policy.portal, &filter, &app).await
 }
@@ -150,63 +146,30 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Returns the accounts that have or had a username: in one organization, or on the whole portal. Users
-/// who left it, were removed or were renamed are found by the username that they had.
-pub(crate) async fn users_named(
-    username: &str,
-    organization: Option<&OrganizationId>,
-    portal: &PortalId,
-    app: &App,
-) -> Result<Vec<AccountId>, Problem> {
-    let key = Username::parse(username.trim(), 1)
-        .map_err(|_| Problem::invalid_field("username", "must be a username"))?
-        .key();
-    let (mut current, former) = future::try_join(
-        app.store.owner_of_username(portal, &key),
-        app.store.former_users(portal, &key),
-    )
-    .await?;
-    if let (Some(id), Some(organization)) = (&current, organization) {
-        // Must not reveal whether users of other organizations exist (BL-17).
-        let found = app.store.accounts(portal, std::slice::from_ref(id)).await?;
-        let mut accounts = found.into_iter().flatten();
-        if !accounts.any(|a| a.membership(Some(organization)).is_some()) {
-            current = None;
-        }
-    }
-    let former = former
-        .into_iter()
-        .filter(|(_, left)| organization.is_none_or(|o| left.contains(o.as_str())))
-        .map(|(id, _)| id);
-    let all: BTreeSet<_> = former.chain(current).collect();
-    Ok(all.into_iter().collect())
+/// The maximum number of users in a search: those who have or had one username.
+const MAX_USERS: usize = 26;
+
+/// Parses the ids of users, separated by commas.
+pub(crate) fn parse_user_ids(given: Option<&str>) -> Result<Option<Vec<AccountId>>, Problem> {
+    let Some(given) = given else { return Ok(None) };
+    let ids: Result<Vec<_>, _> = given.split(',').map(AccountId::parse).collect();
+    ids.ok()
+        .filter(|ids| ids.len() <= MAX_USERS)
+        .map(Some)
+        .ok_or_else(|| {
+            let why = format!("must be at most {MAX_USERS} ids of users, separated by commas");
+            Problem::invalid_field("user_ids", &why)
+        })
 }
 
 impl SearchQuery {
     /// Builds the filter for one organization.
-    pub async fn filter(
+    pub fn filter(
         &self,
         organization: OrganizationId,
-        app: &App,
         policy: &Policy,
     ) -> Result<AuditFilter, Problem> {
-        let users = match (&self.user_id, &self.username) {
-            (Some(_), Some(_)) => {
-                return Err(Problem::invalid_field(
-                    "username",
-                    "can't be combined with a user id",
-                ));
-            }
-            (Some(id), None) => {
-                Some(vec![AccountId::parse(id).map_err(|_| {
-                    Problem::invalid_field("user_id", "must be the id of a user")
-                })?])
-            }
-            (None, Some(name)) => {
-                Some(users_named(name, Some(&organization), &policy.portal, app).await?)
-            }
-            (None, None) => None,
-        };
+        let users = parse_user_ids(self.user_ids.as_deref())?;
         let (from, until) = between(self.from, self.to, policy)?;
         Ok(AuditFilter {
             of: match users {

@@ -1,7 +1,7 @@
 //! `GET /{portal}/accounts/{account_portal}/audit-events`: searches the audit trail of a portal
 //! that the help desk supports (EX-02, UX-11).
-//!
-//! The gateway must not log query strings (docs/security.md), because they can contain a username.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Outcome};
-use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::values::ids::{OrganizationId, PortalId};
 use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, QueryProblems};
 use vestibule_http::request::{AccountPortal, Query};
 use vestibule_http::responses::Page;
@@ -19,17 +19,17 @@ use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{AuditFilter, AuditOf};
 
 use crate::AuditEventResponse;
-use crate::search::{WantedPage, between, subjects, users_named};
+use crate::search::{WantedPage, between, parse_user_ids, subjects};
 
 /// Filters and paging for the audit trail of the portal.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PortalSearchQuery {
-    /// Returns only events in which the user with this id was the actor or the object.
-    user_id: Option<String>,
-    /// Returns only events in which a user who has or had this username was the actor or the object.
-    username: Option<String>,
+    /// Returns only events in which a user with one of these ids was the actor or the object. Ids
+    /// are separated by commas.
+    #[param(min_length = 26, max_length = 701)]
+    user_ids: Option<String>,
     /// Returns only events of the organization with this id.
     organization_id: Option<String>,
     /// Returns only events with this action, such as `sign_in`.
@@ -83,6 +83,21 @@ pub(crate) async fn search_portal(
     wanted.of_trail(&portal, &filter, &app).await
 }
 
+/// Returns the policy of a portal whose trail the caller may search.
+pub(crate) fn searchable<'a>(
+    portal: &str,
+    caller: &Caller,
+    app: &'a App,
+) -> Result<&'a Arc<Policy>, Problem> {
+    caller
+        .acting()?
+        .allowed(Permission::SearchAudit, &caller.policy)
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
+    caller
+        .served(app, portal)?
+        .ok_or_else(|| Problem::not_found("portal"))
+}
+
 impl PortalSearchQuery {
     /// Checks that the caller may search the trail of the portal, builds the filter, and records the
     /// search on that trail before anything is shown.
@@ -93,14 +108,8 @@ impl PortalSearchQuery {
         action: Action,
         app: &App,
     ) -> Result<(PortalId, AuditFilter), Problem> {
-        caller
-            .acting()?
-            .allowed(Permission::SearchAudit, &caller.policy)
-            .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
-        let policy = caller
-            .served(app, portal)?
-            .ok_or_else(|| Problem::not_found("portal"))?;
-        let (filter, organization) = self.filter(policy, caller.origin.at, app).await?;
+        let policy = searchable(portal, caller, app)?;
+        let (filter, organization) = self.filter(policy, caller.origin.at)?;
         let users = subjects(&filter).iter().map(Some);
         let nobody = subjects(&filter).is_empty().then_some(None);
         for user in users.chain(nobody) {
@@ -115,25 +124,12 @@ impl PortalSearchQuery {
     }
 
     /// Builds the filter, and returns the organization that was searched for.
-    async fn filter(
+    fn filter(
         &self,
         policy: &Policy,
         now: Timestamp,
-        app: &App,
     ) -> Result<(AuditFilter, Option<OrganizationId>), Problem> {
-        let users = match (&self.user_id, &self.username) {
-            (Some(_), Some(_)) => {
-                let why = "can't be combined with a user id";
-                return Err(Problem::invalid_field("username", why));
-            }
-            (Some(id), None) => {
-                Some(vec![AccountId::parse(id).map_err(|_| {
-                    Problem::invalid_field("user_id", "must be the id of a user")
-                })?])
-            }
-            (None, Some(name)) => Some(users_named(name, None, &policy.portal, app).await?),
-            (None, None) => None,
-        };
+        let users = parse_user_ids(self.user_ids.as_deref())?;
         let organization = self.organization_id.as_deref().map(OrganizationId::parse);
         let organization = organization.transpose().map_err(|_| {
             Problem::invalid_field("organization_id", "must be the id of an organization")

@@ -36,8 +36,10 @@ use vestibule_store::UserRow;
 
 vestibule_http::routes! {
     list::list,
+    list::search,
     add_user::add_user,
     list_agents::list_agents,
+    list_agents::search_agents,
     list::download,
     add_many::add_many,
     show::show,

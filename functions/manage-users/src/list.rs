@@ -1,5 +1,5 @@
-//! `GET /{portal}/users` and `GET /{portal}/users.csv`: list the users of the caller's organization
-//! (AG-09, BL-07, BL-17, BA-07 to BA-09).
+//! `GET /{portal}/users`, `POST /{portal}/users/search` and `GET /{portal}/users.csv`: list the users of the
+//! caller's organization (AG-09, BL-07, BL-17, BA-07 to BA-09).
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -7,20 +7,21 @@ use axum::response::Response;
 use futures::{TryFutureExt, future};
 use jiff::Timestamp;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_domain::state::account::Status;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::membership::Registration;
 use vestibule_domain::values::folding::NameQuery;
 use vestibule_domain::values::ids::OrganizationId;
+use vestibule_domain::values::text::SearchText;
 use vestibule_http::csv::cell;
-use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::responses::Page;
 use vestibule_http::second_factor::Confirmation;
-use vestibule_http::{App, Caller, Entitled, Problem};
+use vestibule_http::{App, Body, Caller, Entitled, Problem};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
 use crate::UserResponse;
@@ -29,9 +30,6 @@ use crate::UserResponse;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    /// Returns only users whose username or email address starts with this text, or whose name has
-    /// words that start with its words. In names, case, accents and punctuation are ignored.
-    query: Option<String>,
     /// Returns only users with this role.
     #[param(value_type = Option<String>)]
     role: Option<Role>,
@@ -52,9 +50,37 @@ pub(crate) struct ListQuery {
     limit: Option<u8>,
 }
 
+/// What to search for, filters and paging.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserSearchRequest {
+    /// Returns only users whose username or email address starts with this text, or whose name has
+    /// words that start with its words. In names, case, accents and punctuation are ignored.
+    #[schema(max_length = 100)]
+    query: String,
+    /// Returns only users with this role.
+    #[schema(value_type = Option<String>)]
+    role: Option<Role>,
+    /// Returns only users with this registration status: `pending`, `awaiting_approval` or
+    /// `registered`.
+    #[schema(value_type = Option<String>)]
+    registration: Option<Registration>,
+    /// Returns only users with this account status: `active` or `disabled`.
+    #[schema(value_type = Option<String>)]
+    status: Option<Status>,
+    /// Returns only users who have not signed in since this time (RFC 3339) or have never signed
+    /// in.
+    #[schema(value_type = Option<String>)]
+    idle_since: Option<Timestamp>,
+    /// The `next_cursor` of the previous page.
+    cursor: Option<String>,
+    /// The maximum number of users on a page, 1 to 100. The default is 50.
+    limit: Option<u8>,
+}
+
 /// List users
 ///
-/// Lists or searches the users of the caller's organization: administrators first, then by last and first name.
+/// Lists the users of the caller's organization: administrators first, then by last and first name.
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
     operation_id = "list_users",
@@ -70,26 +96,63 @@ pub(crate) async fn list(
     Entitled(caller): Entitled,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<UserResponse>>, Problem> {
-    let organization = allowed(&caller, Permission::ListUsers)?;
+    page(&app, &caller, None, query).await
+}
+
+/// Search users
+///
+/// Searches the users of the caller's organization by the beginning of a name, username or email address. The order is
+/// that of the list. The search term is in the body, so that no URL contains it.
+#[utoipa::path(
+    post, path = "/{portal}/users/search", tag = "users",
+    operation_id = "search_users",
+    params(PortalParams),
+    request_body = UserSearchRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Page<UserResponse>, description = "A page of users"),
+        EntitledProblems, FieldProblems,
+    )
+)]
+pub(crate) async fn search(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Body(request): Body<UserSearchRequest>,
+) -> Result<Json<Page<UserResponse>>, Problem> {
+    let query = ListQuery {
+        role: request.role,
+        registration: request.registration,
+        status: request.status,
+        idle_since: request.idle_since,
+        cursor: request.cursor,
+        limit: request.limit,
+    };
+    page(&app, &caller, Some(&request.query), query).await
+}
+
+/// Parses the text of a search.
+pub(crate) fn search_text(text: Option<&str>) -> Result<Option<NameQuery>, Problem> {
+    let text = text.map(SearchText::parse).transpose();
+    let text = text.map_err(|invalid| Problem::invalid_field("query", &invalid.0))?;
+    Ok(text.and_then(|text| NameQuery::parse(text.as_str())))
+}
+
+async fn page(
+    app: &App,
+    caller: &Caller,
+    text: Option<&str>,
+    query: ListQuery,
+) -> Result<Json<Page<UserResponse>>, Problem> {
+    let organization = allowed(caller, Permission::ListUsers)?;
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
         return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
     }
-    if query
-        .query
-        .as_ref()
-        .is_some_and(|q| q.chars().count() > 100)
-    {
-        return Err(Problem::invalid_field(
-            "query",
-            "must be at most 100 characters long",
-        ));
-    }
     if query.idle_since.is_some() {
-        allowed(&caller, Permission::SeeLastSignIn)?;
+        allowed(caller, Permission::SeeLastSignIn)?;
     }
     let filter = UserFilter {
-        query: query.query.as_deref().and_then(NameQuery::parse),
+        query: search_text(text)?,
         role: query.role,
         registration: query.registration,
         status: query.status,
@@ -104,7 +167,7 @@ pub(crate) async fn list(
         after.as_ref(),
         limit.into(),
     );
-    let reading = caller.record_reading(&app, Action::ListUsers, None);
+    let reading = caller.record_reading(app, Action::ListUsers, None);
     let (page, ()) = future::try_join(users.map_err(Problem::from), reading).await?;
     let role = caller.acting()?.membership.role;
     Ok(Json(Page {

@@ -31,7 +31,13 @@ const ACTIONS: &[(&str, &str, Action)] = &[
         Action::ConfirmAccess,
     ),
     ("GET", "/{portal}/agents", Action::LookUpAgents),
+    ("POST", "/{portal}/agents/search", Action::LookUpAgents),
     ("GET", "/{portal}/audit-events", Action::SearchAudit),
+    (
+        "POST",
+        "/{portal}/audit-events/users/search",
+        Action::ListUsers,
+    ),
     ("GET", "/{portal}/audit-events.csv", Action::DownloadAudit),
     ("GET", "/{portal}/audit-events.jsonl", Action::DownloadAudit),
     ("GET", "/{portal}/entitlements", Action::OpenService),
@@ -52,6 +58,7 @@ const ACTIONS: &[(&str, &str, Action)] = &[
     ("PUT", "/{portal}/me/username", Action::ChooseUsername),
     ("POST", "/{portal}/pin/letter", Action::ReissuePin),
     ("GET", "/{portal}/users", Action::ListUsers),
+    ("POST", "/{portal}/users/search", Action::ListUsers),
     ("POST", "/{portal}/users", Action::AddUser),
     ("GET", "/{portal}/users.csv", Action::DownloadUsers),
     ("POST", "/{portal}/users.csv", Action::AddUser),
@@ -91,6 +98,11 @@ const ACTIONS: &[(&str, &str, Action)] = &[
         "GET",
         "/{portal}/accounts/{account_portal}/audit-events",
         Action::SearchAudit,
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/audit-events/users/search",
+        Action::ViewAccount,
     ),
     (
         "GET",

@@ -949,7 +949,7 @@ async fn ag_04_the_principal_is_reminded_every_week_until_there_is_a_backup() {
     tick_days(&world, 7).await;
     assert_eq!(reminded().await, 4);
     let ruth = world.sign_in("group", "ruth.okafor").await;
-    let tess = ruth.get("/users?query=tess").await;
+    let tess = ruth.searches_users("tess").await;
     let tess = tess.text_at("/items/0/id").to_owned();
     let body = json!({ "services": [], "group_codes": [] });
     ruth.post(&format!("/users/{tess}/approval"), body)

@@ -52,7 +52,7 @@ impl Invited {
                 .refused(410, "invitation-revoked")
                 .says("Ask an administrator of the organization to send a new one.");
         }
-        let users = self.ruth.get("/users?query=kim").await.expect(200);
+        let users = self.ruth.searches_users("kim").await.expect(200);
         assert_eq!(users.items().len(), 0, "{}", users.text);
         assert!(self.world.mails_to(KIM).await.len() == 1, "no welcome");
         invariants(&self.world).await;

@@ -179,7 +179,7 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
             expected.is_some()
         );
     }
-    ruth.get("/users?query=tess")
+    ruth.searches_users("tess")
         .await
         .has("/items/0/end_date", "2026-12-01");
 }

@@ -261,7 +261,7 @@ async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
     let world = World::new().await;
     let verification = json!({ "agent_id": "AG10001", "ssn_last4": "4821" });
     let dana = first_and_invited(&world, "producer", verification, ("Sam", "Lind")).await;
-    let before = dana.get("/users?query=sam").await;
+    let before = dana.searches_users("sam").await;
     assert_eq!(
         before.body["items"][0].get("last_sign_in_at"),
         None,
@@ -271,7 +271,7 @@ async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
     let signed_in_at = world.now().to_string();
     world.sign_in("producer", "sam.lind").await;
     let dana = world.sign_in("producer", "dana.whitfield").await;
-    let after = dana.get("/users?query=sam").await;
+    let after = dana.searches_users("sam").await;
     assert_eq!(after.text_at("/items/0/last_sign_in_at"), signed_in_at);
     // It finds idle users.
     world.pass_days(2);
@@ -419,40 +419,46 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
     for first in ["Abel", "Abby", "Carl", "Cleo", "Dora"] {
         world.invited(&ruth, first, "user").await;
     }
-    let count = |query: &'static str| {
-        let ruth = ruth.clone();
-        async move {
-            let found = ruth.get(&format!("/users?{query}")).await.expect(200);
-            found.items().len()
-        }
+    for (query, found) in [
+        ("ab", 2),
+        ("CLEO", 1),
+        ("lind", 5),
+        ("dora@blueheron", 1),
+        ("zz", 0),
+    ] {
+        let page = ruth.searches_users(query).await.expect(200);
+        assert_eq!(page.items().len(), found, "{query}");
+    }
+    let count = async |query: &str| {
+        let found = ruth.get(&format!("/users?{query}")).await.expect(200);
+        found.items().len()
     };
-    assert_eq!(count("query=ab").await, 2);
-    assert_eq!(count("query=CLEO").await, 1);
-    assert_eq!(count("query=lind").await, 5);
-    assert_eq!(count("query=dora@blueheron").await, 1);
-    assert_eq!(count("query=zz").await, 0);
     assert_eq!(count("role=principal").await, 1);
     assert_eq!(count("registration=awaiting_approval").await, 5);
     assert_eq!(count("status=disabled").await, 0);
 
-    // Pages of two, complete and without duplicates, with and without a filter.
-    for filter in ["", "&query=lind"] {
-        let (mut seen, mut cursor) = (Vec::new(), String::new());
+    // Pages of two, complete and without duplicates, as a list and as a search.
+    for (query, all) in [(None, 6), (Some("lind"), 5)] {
+        let (mut seen, mut cursor) = (Vec::new(), None);
         loop {
-            let page = ruth.get(&format!("/users?limit=2{filter}{cursor}")).await;
+            let page = match (query, &cursor) {
+                (None, None) => ruth.get("/users?limit=2").await,
+                (None, Some(cursor)) => ruth.get(&format!("/users?limit=2&cursor={cursor}")).await,
+                (Some(query), cursor) => {
+                    let search = json!({ "query": query, "limit": 2, "cursor": cursor });
+                    ruth.post("/users/search", search).await.expect(200)
+                }
+            };
             let items = page.items();
             assert!(items.len() <= 2);
             seen.extend(items.iter().map(|u| u["id"].as_str().unwrap().to_owned()));
             match page.text_at("/next_cursor") {
                 "" => break,
-                next => cursor = format!("&cursor={next}"),
+                next => cursor = Some(next.to_owned()),
             }
         }
         let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
-        assert_eq!(
-            (seen.len(), distinct.len()),
-            if filter.is_empty() { (6, 6) } else { (5, 5) }
-        );
+        assert_eq!((seen.len(), distinct.len()), (all, all), "{query:?}");
     }
 }
 
@@ -537,7 +543,7 @@ async fn bl_07_users_are_listed_by_name_administrators_first_on_every_page() {
             "Young"
         ]
     );
-    let moved = ruth.get("/users?query=young").await.expect(200);
+    let moved = ruth.searches_users("young").await.expect(200);
     assert!(
         !moved.text_at("/items/0/last_sign_in_at").is_empty(),
         "{}",
@@ -677,7 +683,7 @@ async fn ag_09_a_user_is_found_by_full_name_however_it_is_typed() {
         user.has("/username", found);
     }
     for typed in ["uller", "zoe meier", "paul cruz", "..."] {
-        let found = ruth.get(&format!("/users?query={typed}")).await;
+        let found = ruth.searches_users(typed).await;
         assert_eq!(found.expect(200).items().len(), 0, "{typed}");
     }
     vestibule_tests::invariants::invariants(&world).await;

@@ -498,10 +498,10 @@ async fn organizations(bill: &mut Bill) {
     bill.world.register("agent", agent()).await;
     let dana = bill.world.sign_in("agent", "dana.whitfield").await;
     bill.get("look up agents: two", &dana, "/agents").await;
-    bill.get("look up agents: one of two", &dana, "/agents?query=luis")
-        .await;
-    bill.get("look up agents: none of two", &dana, "/agents?query=zzz")
-        .await;
+    for (flow, query) in [("one of two", "luis"), ("none of two", "zzz")] {
+        let (flow, search) = (format!("look up agents: {flow}"), json!({ "query": query }));
+        bill.post(&flow, &dana, "/agents/search", search, 200).await;
+    }
 }
 
 async fn codes_and_users(bill: &mut Bill) {
@@ -630,9 +630,12 @@ async fn sessions(bill: &mut Bill) {
     bill.get("search the audit trail", &ruth, "/audit-events")
         .await;
     let id = ruth.get("/me").await.text_at("/id").to_owned();
-    let path = format!("/audit-events?user_id={id}");
+    let path = format!("/audit-events?user_ids={id}");
     bill.get("search the audit trail for a user", &ruth, &path)
         .await;
+    let search = json!({ "username": "ruth.okafor" });
+    let (flow, path) = ("find the users of a username", "/audit-events/users/search");
+    bill.post(flow, &ruth, path, search, 200).await;
     bill.get("one's own activity", &ruth, "/me/activity").await;
     bill.world.pass(SignedDuration::from_mins(5));
     bill.get("a request: after five minutes", &ruth, "/entitlements")
@@ -760,7 +763,7 @@ async fn help_desk(bill: &mut Bill) {
     for (flow, query) in [
         (
             "help desk: search the trail for a user",
-            format!("user_id={id}"),
+            format!("user_ids={id}"),
         ),
         (
             "help desk: search the trail of a day",
@@ -774,6 +777,10 @@ async fn help_desk(bill: &mut Bill) {
         let path = format!("/accounts/member/audit-events?{query}");
         bill.get(flow, agent, &path).await;
     }
+    let flow = "help desk: find the users of a username";
+    let path = "/accounts/member/audit-events/users/search";
+    let search = json!({ "username": "maria.alvarez" });
+    bill.post(flow, agent, path, search, 200).await;
     reissuing(bill, agent).await;
     for (flow, act) in [
         ("help desk: reissue a PIN", "pin"),
@@ -822,7 +829,7 @@ async fn reissuing(bill: &mut Bill, agent: &Person) {
     .await;
     let (helen, _) = bill.world.provider().await;
     let (kim, _) = bill.world.added_by(&helen, "Kim").await;
-    let list = helen.get(&format!("/users?query={kim}")).await;
+    let list = helen.searches_users(&kim).await;
     let id = list.text_at("/items/0/id");
     let path = format!("/accounts/provider/{id}/registration-code");
     let body = json!({ "reason": "The owner called" });
@@ -1144,9 +1151,11 @@ async fn managing_users(bill: &mut Bill) {
         .await;
     let world = &bill.world;
     world.staff(&ruth, "Sam", "user").await;
-    let list = ruth.get("/users?query=sam").await;
+    let list = ruth.searches_users("sam").await;
     let path = format!("/users/{}", list.text_at("/items/0/id"));
-    bill.get("search users", &ruth, "/users?query=sam").await;
+    let search = json!({ "query": "sam" });
+    bill.post("search users", &ruth, "/users/search", search, 200)
+        .await;
     bill.request(
         "assign access",
         &ruth,
@@ -1215,7 +1224,7 @@ async fn reviewing(bill: &mut Bill) {
     }
     let (helen, _) = bill.world.provider().await;
     let (kim, _) = bill.world.added_by(&helen, "Kim").await;
-    let list = helen.get(&format!("/users?query={kim}")).await;
+    let list = helen.searches_users(&kim).await;
     let path = format!("/users/{}/registration-code", list.text_at("/items/0/id"));
     bill.post(
         "send a registration code again",

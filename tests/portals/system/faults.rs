@@ -463,7 +463,7 @@ pub(super) async fn accepts_the_only_invitation(world: &World, injected: Injecte
 
 /// The path of an administrator's act on a user found by the beginning of a name.
 async fn of_user(by: &Person, name: &str, act: &str) -> String {
-    let list = by.get(&format!("/users?query={name}")).await;
+    let list = by.searches_users(name).await;
     format!("/users/{}/{act}", list.text_at("/items/0/id"))
 }
 

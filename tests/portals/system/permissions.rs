@@ -51,6 +51,8 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ("GET", "/{portal}/users.csv", &[""]),
     ("GET", "/{portal}/users/{id}", &WHOSE),
     ("GET", "/{portal}/agents", &[""]),
+    ("POST", "/{portal}/agents/search", &[""]),
+    ("POST", "/{portal}/users/search", &[""]),
     ("GET", "/{portal}/me/agreements", &[""]),
     (
         "POST",
@@ -61,6 +63,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ("POST", "/{portal}/me/invitations", &["an unknown link"]),
     ("GET", "/{portal}/me/activity", &[""]),
     ("GET", "/{portal}/audit-events", &[""]),
+    ("POST", "/{portal}/audit-events/users/search", &[""]),
     ("GET", "/{portal}/audit-events.csv", &[""]),
     ("GET", "/{portal}/audit-events.jsonl", &[""]),
     ("POST", "/{portal}/sessions", &["an unknown name"]),
@@ -209,6 +212,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "GET",
         "/{portal}/accounts/{account_portal}/audit-events",
         &["of one user", "of a whole day"],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/audit-events/users/search",
+        &[""],
     ),
     (
         "GET",
@@ -632,6 +640,9 @@ impl Site {
                 let theirs = elsewhere_of(self.portal);
                 let mut body = json!({ "reason": "Somebody tries what they may" });
                 match of_account.rsplit('/').next().unwrap() {
+                    "search" if of_account.ends_with("/users/search") => {
+                        body = json!({ "username": "strange.person" });
+                    }
                     "search" => body = json!({ "portal": theirs, "username": "strange.person" }),
                     "invitation" => body["email"] = "some1000@example.com".into(),
                     "username" => body["username"] = format!("stranger{n}").into(),
@@ -649,7 +660,7 @@ impl Site {
                     .replace("{account_portal}", theirs)
                     .replace("{id}", elsewhere);
                 match what {
-                    "of one user" => path += &format!("?user_id={elsewhere}"),
+                    "of one user" => path += &format!("?user_ids={elsewhere}"),
                     "of a whole day" => path += "?from=2026-11-23",
                     _ => {}
                 }
@@ -725,6 +736,12 @@ impl Site {
             ("POST", "/feedback") => (plain(), Some(json!({ "message": "It is slow." }))),
             ("GET", "/users") if !what.is_empty() => {
                 ("/users?idle_since=2026-01-01T00:00:00Z".to_owned(), None)
+            }
+            ("POST", "/users/search" | "/agents/search") => {
+                (plain(), Some(json!({ "query": "lind" })))
+            }
+            ("POST", "/audit-events/users/search") => {
+                (plain(), Some(json!({ "username": "strange.person" })))
             }
             ("PUT", "/users/{id}/access") => {
                 let role = match what {

@@ -593,7 +593,7 @@ async fn of_registration_codes_resent_at_once_only_the_latest_works() {
         let desk = world.help_desk().await;
         let (helen, _) = world.provider().await;
         let (kim, first) = world.added_by(&helen, "Kim").await;
-        let list = helen.get(&format!("/users?query={kim}")).await;
+        let list = helen.searches_users(&kim).await;
         let id = list.text_at("/items/0/id").to_owned();
         // An administrator acts twice, and the help desk, whose action is decided again if it comes second.
         let path = format!("/users/{id}/registration-code");

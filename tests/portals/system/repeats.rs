@@ -551,7 +551,7 @@ async fn ap_01_the_same_person_is_not_added_twice_without_a_key() {
         .await
         .refused(409, "already-added");
     assert_eq!(world.mails_to("ivy@lakeside.example").await.len(), 1);
-    let found = helen.get("/users?query=ivy").await.expect(200);
+    let found = helen.searches_users("ivy").await.expect(200);
     assert_eq!(found.items().len(), 1);
 
     // At once, too.
@@ -565,7 +565,7 @@ async fn ap_01_the_same_person_is_not_added_twice_without_a_key() {
         "{problems:?}"
     );
     assert_eq!(world.mails_to("jo@lakeside.example").await.len(), 1);
-    let found = helen.get("/users?query=jo").await.expect(200);
+    let found = helen.searches_users("jo").await.expect(200);
     assert_eq!(found.items().len(), 1);
 
     // Who was removed can be added again, and another organization can add the same person.

@@ -131,7 +131,7 @@ export async function account({ params }) {
         ["Must register again by", date(m.register_again?.cutoff_date)],
       ]))),
       acts.length ? [h("h2", null, "Actions"), h("ul", { class: "cards" }, acts.map(([id, x]) => h("li", null, link(`${here}/${id}`, x.title), h("p", null, x.about))))] : h("p", { class: "soft" }, may("act_on_accounts") ? "No action is possible on this account." : "You can view accounts and not change them."),
-      h("p", null, may("search_audit") ? [link(`accounts/audit-trail${query({ portal: a.portal, user_id: a.id })}`, "Show the audit trail of this account"), h("br")] : null, organization && p.staff_onboarding === "invitation" ? link(`${here}/invitations`, "Show pending invitations of the organization") : null),
+      h("p", null, may("search_audit") ? [link(`accounts/audit-trail${query({ portal: a.portal, user_ids: a.id })}`, "Show the audit trail of this account"), h("br")] : null, organization && p.staff_onboarding === "invitation" ? link(`${here}/invitations`, "Show pending invitations of the organization") : null),
     ],
   };
 }

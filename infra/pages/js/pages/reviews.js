@@ -55,7 +55,8 @@ export async function review({ search }) {
 export async function agents({ search }) {
   // Names are not part of the page's address.
   const { searched: text } = history.state ?? {};
-  const found = await get(`agents${query({ query: text, cursor: search.get("cursor"), limit: 50 })}`);
+  const wanted = { cursor: search.get("cursor") ?? undefined, limit: 50 };
+  const found = await (text ? post("agents/search", { query: text, ...wanted }) : get(`agents${query(wanted)}`));
   return {
     title: "Agents under you",
     wide: true,

@@ -27,7 +27,8 @@ export async function list({ search }) {
   // Names and addresses are not part of the page's address.
   const { searched } = history.state ?? {};
   const idle = filters.idle_days ? new Date(Date.now() - Number(filters.idle_days) * 86_400_000).toISOString() : undefined;
-  const found = await get(`users${query({ query: searched, role: filters.role, registration: filters.registration, status: filters.status, idle_since: idle, cursor: filters.cursor, limit: PAGE })}`);
+  const wanted = { role: filters.role, registration: filters.registration, status: filters.status, idle_since: idle, cursor: filters.cursor, limit: PAGE };
+  const found = await (searched ? post("users/search", { query: searched, ...wanted }) : get(`users${query(wanted)}`));
   const { items } = found;
   const seesSignIn = may("see_last_sign_in");
   const apply = ({ query: text, ...values }) => state.go(`users${query(values)}`, { searched: text });
@@ -171,7 +172,7 @@ export async function show({ params }) {
         u.status === "disabled" && may("disable_users") ? action("Reinstate", () => put(at(u.id, "/status"), { status: "active" }), { kind: "primary", done: () => state.refresh(`${nameOf(u)} can sign in again.`) }) : null,
         sends.some(Boolean) ? [h("h2", null, "Help with signing in"), h("p", { class: "soft" }, `Emails go to the address above.`), h("div", { class: "inlines" }, sends)] : null,
       ],
-      may("see_audit") ? h("p", null, link(`audit-trail${query({ user_id: u.id })}`, "Show the audit trail of this user")) : null,
+      may("see_audit") ? h("p", null, link(`audit-trail${query({ user_ids: u.id })}`, "Show the audit trail of this user")) : null,
     ],
   };
 }

@@ -178,6 +178,11 @@ text_type!(
 );
 
 text_type!(
+    /// What a person typed to search, at most 100 characters.
+    SearchText, 100
+);
+
+text_type!(
     /// The name that a user gives a second factor, at most 60 characters.
     FactorName, 60, named_line
 );
