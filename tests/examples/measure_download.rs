@@ -41,7 +41,7 @@ async fn measure(count: usize, endpoint: String) {
     let employer = with(group_principal(), "/registration_type", "employer");
     world.register("employer", employer).await;
     let all = world.items(&world.instance.tables.main).await;
-    let is_row = |i: &Item| i["sk"].as_s().unwrap().starts_with("M#");
+    let is_row = |i: &Item| i["sk"].as_s().unwrap().starts_with("O#");
     let model = all.into_iter().find(is_row).unwrap();
     seed(&world, &model, count - 1).await;
 
@@ -101,7 +101,7 @@ async fn seed(world: &World, model: &Item, count: usize) {
         let search = [text(&username)].into_iter().chain(search);
         let search = search.chain([text(&email)]).collect();
         for (name, value) in [
-            ("sk", text(format!("M#U#{id}"))),
+            ("sk", text(format!("O#U#{id}"))),
             ("account", text(&id)),
             ("username", text(&username)),
             ("email", text(&email)),

@@ -33,7 +33,7 @@ pub struct Contents {
     pub emails: BTreeMap<String, Value>,
     /// `O#portal#id` → organization.
     pub organizations: BTreeMap<String, Value>,
-    /// `O#portal#id/M#…` → the row that lists a user.
+    /// `O#portal#id/O#…` → the row that lists a user.
     pub rows: BTreeMap<String, Value>,
     pub invitations: Vec<Value>,
     /// `C#portal#address/account` → the item that finds an account by its email address.
@@ -71,8 +71,10 @@ impl Contents {
                 (Some("A"), Some("AT")) => all.access_tokens.push(item),
                 (Some("N"), _) => drop(all.usernames.insert(pk, item)),
                 (Some("E"), _) => drop(all.emails.insert(pk, item)),
-                (Some("O"), Some("O")) => drop(all.organizations.insert(pk, item)),
-                (Some("O"), Some("M")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
+                (Some("O"), Some("O")) if sk == "O" => {
+                    drop(all.organizations.insert(pk, item));
+                }
+                (Some("O"), Some("O")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("I")) => all.invitations.push(item),
                 (Some("O"), Some("D")) => drop(all.follow_ups.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("T")) => all.notices_due.push(item),
@@ -377,7 +379,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             };
             let below = ["user", "help_desk_reader", "help_desk_agent"];
             let administrator = !below.contains(&text(membership, "/role"));
-            let class = if administrator { "M#A#" } else { "M#U#" };
+            let class = if administrator { "O#A#" } else { "O#U#" };
             let (portal, id) = (text(account, "/portal"), text(account, "/id"));
             let registration = match text(membership, "/pending_step/pending_step") {
                 "open" => "registered",

@@ -26,7 +26,6 @@ use crate::search_portal::searchable;
 #[serde(deny_unknown_fields)]
 pub(crate) struct AuditUserSearchRequest {
     /// The username, not case-sensitive.
-    #[schema(max_length = 100)]
     username: String,
 }
 

@@ -25,7 +25,6 @@ use crate::AuditEventResponse;
 pub(crate) struct SearchQuery {
     /// Returns only events in which a user with one of these ids was the actor or the object. Ids
     /// are separated by commas.
-    #[param(min_length = 26, max_length = 701)]
     user_ids: Option<String>,
     /// Returns only events with this action, such as `sign_in`.
     #[param(value_type = Option<String>)]

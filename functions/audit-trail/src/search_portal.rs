@@ -28,7 +28,6 @@ use crate::search::{WantedPage, between, parse_user_ids, subjects};
 pub(crate) struct PortalSearchQuery {
     /// Returns only events in which a user with one of these ids was the actor or the object. Ids
     /// are separated by commas.
-    #[param(min_length = 26, max_length = 701)]
     user_ids: Option<String>,
     /// Returns only events of the organization with this id.
     organization_id: Option<String>,

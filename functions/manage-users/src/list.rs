@@ -56,7 +56,6 @@ pub(crate) struct ListQuery {
 pub(crate) struct UserSearchRequest {
     /// Returns only users whose username or email address starts with this text, or whose name has
     /// words that start with its words. In names, case, accents and punctuation are ignored.
-    #[schema(max_length = 100)]
     query: String,
     /// Returns only users with this role.
     #[schema(value_type = Option<String>)]

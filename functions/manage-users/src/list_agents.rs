@@ -33,7 +33,6 @@ pub(crate) struct AgentsQuery {
 pub(crate) struct AgentSearchRequest {
     /// Returns only agents whose id starts with this text, or whose name has words that start with
     /// its words. In names, case, accents and punctuation are ignored.
-    #[schema(max_length = 100)]
     query: String,
     /// The maximum number of agents on a page, 1 to 100. The default is 50.
     limit: Option<u8>,

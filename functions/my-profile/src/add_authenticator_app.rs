@@ -42,7 +42,6 @@ pub(crate) async fn start_adding_authenticator_app(
 #[serde(deny_unknown_fields)]
 pub(crate) struct AuthenticatorAppRequest {
     /// A name by which the caller recognizes it, such as "Phone".
-    #[schema(max_length = 60)]
     name: String,
     /// The `enrollment` that was returned with the secret.
     #[schema(max_length = 512)]

@@ -46,7 +46,6 @@ pub(crate) async fn start_adding_passkey(
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasskeyRequest {
     /// A name by which the caller recognizes it, such as "Work laptop".
-    #[schema(max_length = 60)]
     name: String,
     /// The result of the ceremony that `POST /{portal}/me/passkeys/challenge` started.
     passkey: SignedChallenge,

@@ -142,7 +142,6 @@ pub(crate) fn refused(refusal: Refusal, policy: &Policy) -> Problem {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenameFactorRequest {
     /// A name by which the caller recognizes it.
-    #[schema(max_length = 60)]
     name: String,
 }
 

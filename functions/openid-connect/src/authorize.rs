@@ -29,7 +29,7 @@ const RESUME: &str = "resume";
 #[serde(deny_unknown_fields)]
 pub(crate) struct AuthorizeRequest {
     /// The query of the page's address, without the `?`.
-    #[schema(max_length = 8192)]
+    #[schema(max_length = 8192, pattern = "^[!-~]+$")]
     query: String,
 }
 

@@ -309,8 +309,17 @@ fn misfit(path: &str, whole: &str, message: &str) -> Problem {
     let expected = message
         .rsplit_once("expected ")
         .map(|(_, rest)| rest.split(" at line").next().unwrap_or(rest));
-    match expected {
-        Some(expected) => Problem::invalid_field(here, &format!("must be {expected}")),
-        None => Problem::invalid_field(here, "is not valid"),
-    }
+    let is_number = |expected: &str| {
+        let rest = expected.strip_prefix(['u', 'i']);
+        rest.is_some_and(|bits| bits.parse::<u8>().is_ok())
+    };
+    let why = match expected {
+        Some(kind) if is_number(kind) && message.starts_with("invalid value: integer") => {
+            "is outside the supported range".to_owned()
+        }
+        Some(kind) if is_number(kind) => "must be a whole number".to_owned(),
+        Some(expected) => format!("must be {expected}"),
+        None => "is not valid".to_owned(),
+    };
+    Problem::invalid_field(here, &why)
 }

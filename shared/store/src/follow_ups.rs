@@ -16,7 +16,7 @@ use crate::error::took_effect;
 use crate::expression::{Expression, n, s};
 use crate::item;
 use crate::key::Key;
-use crate::users::{ADMINISTRATORS, UserRow};
+use crate::users::{ADMINISTRATORS, MAX_ADMINISTRATORS, UserRow};
 use crate::{Store, StoreError, organizations};
 
 const NOTICES: &str = "T#";
@@ -57,9 +57,6 @@ pub struct FollowUpState {
 /// The number of notices read at once: those of one email, and one more to detect a remainder.
 const NOTICES_AT_A_TIME: i32 = schedule::MAX_NOTIFIED as i32 + 1;
 
-/// The maximum number of an organization's administrators that are read.
-const MAX_MANAGERS: i32 = 100;
-
 impl Store {
     /// Loads the data needed to handle a follow-up, in one round trip.
     ///
@@ -91,7 +88,7 @@ impl Store {
         };
         let (found, rows, notices_due, users) = futures::future::try_join4(
             self.batch(vec![key.clone(), of_organization]),
-            self.page(pk.clone(), ADMINISTRATORS, None, MAX_MANAGERS),
+            self.page(pk.clone(), ADMINISTRATORS, None, MAX_ADMINISTRATORS),
             notices_due,
             users,
         )

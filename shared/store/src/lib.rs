@@ -25,8 +25,9 @@
 //! | full feed: records of a kind, each of 16 lists twice | main, index `records` | `plan#kind#shard` | Query | 0.5 per 4 KB, about 30 records |
 //! | progress of the feeds of a kind | main | `F#plan#kind`/`F` | GetItem, conditional PutItem | 1 per feed and 2,000 rows |
 //! | organization, with an invitation or a user | main | `O#portal#id`/`O`, `/I#id`, `A#…` | BatchGetItem | 1 per item |
-//! | users of an organization by name, one page | main | `O#portal#id`, `M#A#last#first#account` and `M#U#…` | Query | 1 per 4 KB, about 10 users |
-//! | administrators of an organization | main | `O#portal#id`, `M#A#…` | Query | 1 |
+//! | users of an organization by name, one page | main | `O#portal#id`, `O#A#last#first#account` and `O#U#…` | Query | 1 per 4 KB, about 10 users |
+//! | administrators of an organization | main | `O#portal#id`, `O#A#…` | Query | 1 |
+//! | organization with its administrators | main | `O#portal#id`, from `O` to `O#A#…` | Query | 1 per 4 KB, about 8 administrators |
 //! | invitations of an organization | main | `O#portal#id`, `I#…` | Query | 1 per 4 KB |
 //! | what the open invitations of a page are worth | main | `O#portal#id`/`O`, `A#portal#id`/`A`, `O#portal#id`/`F#…` | 2 concurrent BatchGetItem | 1 per item |
 //! | agents under a managing agent, one page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 per 4 KB, about 60 agents; 1 per agent shown |
@@ -38,7 +39,7 @@
 //! | emails and letters to send | main, index `pending` | `mail#shard` or `letter#shard`, by `due_at` | Query | 0.5 per 4 KB |
 //! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem of 100 | 0.5 per 4 KB of keys (about 30), 1 per account |
 //! | follow-ups of organizations due up to a day | main, index `due` | `follow_up#portal#shard`, day | Query | 0.5 per 4 KB |
-//! | follow-up: organization, administrators and notices | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 concurrent Query | 4 |
+//! | follow-up: organization, administrators and notices | main | `O#portal#id`, `D#kind`, `O#A#…`, `T#…` | BatchGetItem and 2 concurrent Query | 4 |
 //! | keyring | main | `K`/`K` | GetItem, once per container and 5 minutes | 1 |
 //! | rotating the data key | main | all | Scan, conditional UpdateItem | 1 per 4 KB; 1 per KB and sealed text |
 //! | restoring from a restored table | both | all | Scan, BatchGetItem of 100, conditional PutItem | 0.5 per 4 KB, and 1 per item; 1 per KB |

@@ -21,14 +21,19 @@ use vestibule_secrets::{Purpose, sealed_with};
 
 use crate::attributes::text;
 use crate::commit::Writes;
+use crate::expression::{Expression, s};
 use crate::item;
 use crate::key::Key;
 use crate::read::Page;
 use crate::{Store, StoreError, organizations};
 
-const ROWS: &str = "M#";
-pub(crate) const ADMINISTRATORS: &str = "M#A#";
-const USERS: &str = "M#U#";
+// Administrators directly follow the organization's own item, `O`, so that one query reads both.
+const ROWS: &str = "O#";
+pub(crate) const ADMINISTRATORS: &str = "O#A#";
+const AFTER_ADMINISTRATORS: &str = "O#A$";
+const USERS: &str = "O#U#";
+/// The maximum number of an organization's administrators that are read.
+pub(crate) const MAX_ADMINISTRATORS: i32 = 100;
 
 /// Returns the key of the row by which an organization lists a user: administrators first, then by name.
 fn key(account: &Account, organization: &OrganizationId, membership: &Membership) -> Key {
@@ -215,6 +220,14 @@ pub struct Administrator {
 /// The number of users that a filtered list reads at a time.
 const FILTERED_AT_A_TIME: usize = 500;
 
+/// Returns the administrators who can act on a day.
+fn managers_on(today: Date, rows: &[UserRow]) -> Vec<Manager> {
+    let managers = rows.iter().filter_map(UserRow::as_manager);
+    managers
+        .filter(|m| m.end_date.is_none_or(|last| last >= today))
+        .collect()
+}
+
 impl Store {
     /// Loads a page of an organization's users that match a filter, administrators first and then by name.
     /// Without a filter it is one query; with a filter it reads until the page is full.
@@ -316,16 +329,49 @@ impl Store {
         today: Date,
     ) -> Result<Vec<Manager>, StoreError> {
         let pk = organizations::key(portal, organization).pk;
-        let (rows, _) = self.page(pk, ADMINISTRATORS, None, 100).await?;
-        let mut managers = Vec::new();
-        for found in rows {
-            let manager = item::read::<UserRow>(found)?.as_manager();
-            managers.extend(manager.filter(|m| m.end_date.is_none_or(|last| last >= today)));
-        }
-        Ok(managers)
+        let (rows, _) = self
+            .page(pk, ADMINISTRATORS, None, MAX_ADMINISTRATORS)
+            .await?;
+        let rows: Result<Vec<UserRow>, _> = rows.into_iter().map(item::read).collect();
+        Ok(managers_on(today, &rows?))
     }
 
-    /// Loads an organization and everyone who manages it and can act on a day, in one round trip.
+    /// Loads an organization and the rows of its administrators, in one query.
+    async fn organization_with_rows(
+        &self,
+        portal: &PortalId,
+        id: &OrganizationId,
+    ) -> Result<(Option<Organization>, Vec<UserRow>), StoreError> {
+        let key = organizations::key(portal, id);
+        let got = self
+            .db
+            .query()
+            .table_name(&self.tables.main)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :organization AND :after")
+            .values([
+                (":pk", s(&key.pk)),
+                (":organization", s(&key.sk)),
+                (":after", s(AFTER_ADMINISTRATORS)),
+            ])
+            .limit(1 + MAX_ADMINISTRATORS)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::call)?;
+        let items = got.items.unwrap_or_default();
+        self.load_keys_for(&items).await?;
+        let (mut organization, mut rows) = (None, Vec::new());
+        for found in items {
+            if key.is_of(&found) {
+                organization = Some(item::read(found)?);
+            } else {
+                rows.push(item::read(found)?);
+            }
+        }
+        Ok((organization, rows))
+    }
+
+    /// Loads an organization and everyone who manages it and can act on a day, in one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -335,14 +381,11 @@ impl Store {
         id: &OrganizationId,
         today: Date,
     ) -> Result<(Option<Organization>, Vec<Manager>), StoreError> {
-        futures::future::try_join(
-            self.organization(portal, id),
-            self.managers(portal, id, today),
-        )
-        .await
+        let (organization, rows) = self.organization_with_rows(portal, id).await?;
+        Ok((organization, managers_on(today, &rows)))
     }
 
-    /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.
+    /// Loads an organization and its administrators who can act on a day (AG-15), in one call.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -352,15 +395,9 @@ impl Store {
         id: &OrganizationId,
         today: Date,
     ) -> Result<(Option<Organization>, Vec<Administrator>), StoreError> {
-        let pk = organizations::key(portal, id).pk;
-        let (organization, rows) = futures::future::try_join(
-            self.organization(portal, id),
-            self.page(pk, ADMINISTRATORS, None, 100),
-        )
-        .await?;
+        let (organization, rows) = self.organization_with_rows(portal, id).await?;
         let mut administrators = Vec::new();
-        for found in rows.0 {
-            let row: UserRow = item::read(found)?;
+        for row in rows {
             let over = row.end_date.is_some_and(|last| last < today);
             if row.status == Status::Active && row.registration == Registration::Registered && !over
             {

@@ -923,7 +923,9 @@ async fn every_field_of_every_body_is_validated_and_named_in_problems() {
                 let reported = endpoint.send(&body).await;
                 names(&reported, named, &what(&format!("as {kind}")));
                 assert!(
-                    !reported.text.contains("struct "),
+                    !["struct ", " u8", " u32"]
+                        .iter()
+                        .any(|word| reported.text.contains(word)),
                     "the code is not revealed: {}",
                     reported.text
                 );
@@ -1283,7 +1285,7 @@ async fn query_parameters_are_validated() {
     assert_eq!((additional.status, additional.items().len()), (200, 2));
 
     let huge = "A".repeat(5_000);
-    let odd = data_encoding::BASE64URL_NOPAD.encode(b"M#\xff\xfe");
+    let odd = data_encoding::BASE64URL_NOPAD.encode(b"O#\xff\xfe");
     let of_organization = data_encoding::BASE64URL_NOPAD.encode(b"O");
     for (path, query, field) in [
         ("/users", "order=name".to_owned(), "order"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
@@ -179,11 +179,15 @@ async fn versions(world: &World) -> BTreeMap<u32, usize> {
     versions
 }
 
-/// Uses the system until it is stopped, and returns the number of requests. Each must succeed.
-async fn traffic(world: &World, helen: &Person, helens_name: &str, stop: &AtomicBool) -> usize {
-    let mut requests = 0;
+/// Uses the system until it is stopped, and counts the rounds. Each request must succeed.
+async fn traffic(
+    (world, helen): (&World, &Person),
+    helens_name: &str,
+    requests: &AtomicUsize,
+    stop: &AtomicBool,
+) {
     while !stop.load(Ordering::SeqCst) {
-        let i = requests;
+        let i = requests.load(Ordering::SeqCst);
         let session = world.on("provider").signs_in(helens_name, PASSWORD).await;
         session.expect(201);
         helen.get("/me").await.expect(200);
@@ -200,9 +204,8 @@ async fn traffic(world: &World, helen: &Person, helens_name: &str, stop: &Atomic
             .post("/password-resets", ask)
             .await
             .expect(202);
-        requests += 1;
+        requests.fetch_add(1, Ordering::SeqCst);
     }
-    requests
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,18 +223,18 @@ async fn se_11_the_key_is_rotated_under_traffic_and_nothing_is_lost() {
     assert!(before[&1] > 5, "{before:?}");
     assert_eq!(before.len(), 1);
 
-    let stop = AtomicBool::new(false);
+    let (rounds, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let rotation = async {
         let keys = world.instance.keys();
         let started = keys.start_rotation(world.now(), SPREAD).await.unwrap();
         assert_eq!((started.version, started.is_resumed), (2, false));
         // The key is known before it is used, and used before anything is sealed again.
-        for _ in 0..4 {
+        for step in 0..4 {
             let mut rng = world.instance.app.rng();
             let early = keys.reseal(world.now(), &mut rng, |_| {}).await;
             assert!(early.is_err() || world.now() >= started.reseal_at - SPREAD);
             world.pass(SignedDuration::from_mins(5));
-            for _ in 0..5 {
+            while rounds.load(Ordering::SeqCst) <= step {
                 helen.get("/me").await.expect(200);
             }
         }
@@ -241,8 +244,8 @@ async fn se_11_the_key_is_rotated_under_traffic_and_nothing_is_lost() {
         stop.store(true, Ordering::SeqCst);
         done
     };
-    let (done, requests) = tokio::join!(rotation, traffic(&world, &helen, &helens_name, &stop));
-    assert!(requests > 3, "{requests}");
+    let used = traffic((&world, &helen), &helens_name, &rounds, &stop);
+    let (done, ()) = tokio::join!(rotation, used);
     assert!(done.items > 20, "{done:?}");
 
     let after = versions(&world).await;

@@ -23,8 +23,8 @@ struct Secret {
 }
 
 impl Secret {
-    /// Returns whether it is in a text. A short one must be a separate word, because it could occur
-    /// in random letters by chance.
+    /// Returns whether it is in a text. A short one must be a separate word and no part of a UUID, because
+    /// it could occur in random letters by chance.
     fn is_in(&self, text: &str) -> bool {
         let (text, sought) = (text.to_lowercase(), self.text.to_lowercase());
         let apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
@@ -33,8 +33,37 @@ impl Secret {
                 text[..at].chars().next_back(),
                 text[at + sought.len()..].chars().next(),
             );
-            sought.len() >= 9 || (apart(before) && apart(after))
+            sought.len() >= 9 || (apart(before) && apart(after) && !is_uuid(word_at(&text, at)))
         })
+    }
+}
+
+/// Returns the letters, digits and hyphens around a position of a text.
+fn word_at(text: &str, at: usize) -> &str {
+    let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    let start = text[..at].rfind(is_other).map_or(0, |i| {
+        i + text[i..].chars().next().map_or(0, char::len_utf8)
+    });
+    let word = &text[start..];
+    &word[..word.find(is_other).unwrap_or(word.len())]
+}
+
+fn is_uuid(word: &str) -> bool {
+    let hyphens = word.match_indices('-').map(|(at, _)| at);
+    word.len() == 36 && hyphens.eq([8, 13, 18, 23])
+}
+
+#[test]
+fn a_short_secret_is_found_unless_it_is_a_part_of_a_uuid() {
+    let ssn = Secret {
+        what: "SSN",
+        text: "4821".to_owned(),
+    };
+    for text in ["4821", "ssn=4821", "123-45-4821", "é 4821", "{\"n\":4821}"] {
+        assert!(ssn.is_in(text), "{text}");
+    }
+    for text in ["14821", "\"18650222-c0d3-4821-9be4-2d3db9b5e689\""] {
+        assert!(!ssn.is_in(text), "{text}");
     }
 }
 

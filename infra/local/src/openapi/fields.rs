@@ -20,7 +20,8 @@ use vestibule_domain::state::membership::Registration;
 use vestibule_domain::values::ids::{AccountId, PortalId};
 use vestibule_domain::values::record_kind::{Fact, RecordKind};
 use vestibule_domain::values::text::{
-    AddressLine, Answer, Country, Email, Invalid, NamePart, Reason, Username, plan_number,
+    AddressLine, Answer, Country, Email, FactorName, Invalid, NamePart, Reason, SearchText,
+    Username, plan_number,
 };
 use vestibule_http::credentials::MAX_LINES;
 use vestibule_http::idempotency::MAX_KEY_LENGTH;
@@ -76,6 +77,7 @@ impl Text {
 }
 
 const ID: &str = "^[0-9a-hjkmnp-tv-z]{26}$";
+const USER_IDS: &str = "^[0-9a-hjkmnp-tv-z]{26}(,[0-9a-hjkmnp-tv-z]{26}){0,25}$";
 const SLUG: &str = "^[a-z0-9_-]{1,40}$";
 const EMAIL: &str = "^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$";
 const DEVICE: &str = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$";
@@ -97,6 +99,7 @@ pub(crate) fn text(name: &str) -> Option<Text> {
     let slug = || Text::of((1, 40), SLUG, |t| Slug::parse(t).is_ok());
     Some(match name {
         "first_name" | "last_name" | "title" => line(60, |t| is_read(NamePart::parse(t))),
+        "name" => line(60, |t| is_read(FactorName::parse(t))),
         "question" | "answer" => line(100, |t| is_read(Answer::parse(t))),
         "reason" => Text {
             length: (5, 300),
@@ -119,6 +122,9 @@ pub(crate) fn text(name: &str) -> Option<Text> {
         "end_date" | "from" | "to" => date(),
         "idle_since" => Text::any((20, 40)).with_format("date-time"),
         "session_id" => Text::of((1, 100), "^[A-Za-z0-9_-]{1,100}$", |_| true),
+        "user_ids" => Text::of((26, 701), USER_IDS, |t| {
+            t.split(',').all(|id| AccountId::parse(id).is_ok())
+        }),
         "organization_id" | "user_id" => Text::of((26, 26), ID, |t| AccountId::parse(t).is_ok()),
         "registration_type" | "agreement" | "services" | "subscriptions" | "service" => slug(),
         "portal" | "account_portal" => Text::of((2, 24), "^[a-z][a-z0-9-]{1,23}$", |t| {
@@ -142,7 +148,7 @@ pub(crate) fn text(name: &str) -> Option<Text> {
             "^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f]*$",
             |_| true,
         ),
-        "query" => Text::any((0, 100)),
+        "query" => line(100, |t| SearchText::parse(t).is_ok()),
         "cursor" => Text::of((1, 200), "^[A-Za-z0-9_-]+$", |_| true),
         "Idempotency-Key" => Text::of((1, MAX_KEY_LENGTH), "^[!#-~]+$", |_| true),
         _ => return None,
@@ -293,6 +299,9 @@ pub(crate) fn constrain(name: &str, schema: &mut RefOr<Schema>) {
             for (name, property) in &mut object.properties {
                 constrain(name, property);
             }
+            if name == "limit" && object.maximum.is_none() {
+                (object.minimum, object.maximum) = (Some(1.into()), Some(100.into()));
+            }
             if let Some(entries) = &mut object.additional_properties
                 && let AdditionalProperties::RefOr(entry) = &mut **entries
             {
@@ -374,7 +383,10 @@ mod tests {
 
     use super::*;
 
-    const NAMES: [&str; 37] = [
+    const NAMES: [&str; 40] = [
+        "user_ids",
+        "name",
+        "query",
         "first_name",
         "last_name",
         "title",
