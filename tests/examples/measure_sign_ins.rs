@@ -28,6 +28,7 @@ async fn main() {
         .map_or(20_000, |n| n.parse().unwrap());
     let world = World::with(Options {
         hashing: HASHING,
+        interceptors: vec![vestibule_local::aws::without_request_tokens()],
         ..options()
     })
     .await;

@@ -15,7 +15,7 @@ use vestibule_http::{Clock, portals};
 use crate::instance::{FEEDS, Options};
 use crate::pages::{self, Site};
 use crate::people::People;
-use crate::{Instance, StartError, applications, control, folder, sample_records};
+use crate::{Instance, StartError, applications, aws, control, folder, sample_records};
 
 /// How often the stream is polled for writes of other processes. Requests to this process need no polling.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         let _held = folder::lock(&data)?;
         folder::clear(&data)?;
     }
-    let options = Options {
+    let mut options = Options {
         clock: Clock::ahead_by(folder::ahead(&data)?),
         data: Some(data.clone()),
         portals,
@@ -92,6 +92,9 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
     };
     // Only this process sees its own requests; functions beside it write to the same tables.
     let shared = options.aws.is_some() || options.dynamodb_endpoint.is_some();
+    if !shared {
+        options.interceptors.push(aws::without_request_tokens());
+    }
     let instance = Arc::new(Instance::start(options).await?);
     let people = Arc::new(OnceLock::new());
     let site = Site {
