@@ -11,7 +11,7 @@ use axum::extract::State;
 use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, FieldProblems, PortalParams};
@@ -19,7 +19,7 @@ use vestibule_http::request::AccountPortal;
 use vestibule_http::{App, Body, Entitled, Problem};
 
 use crate::search::readable;
-use crate::search_portal::searchable;
+use crate::search_portal::{record_on, searchable};
 
 /// The username to search for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -104,24 +104,7 @@ pub(crate) async fn find_portal_users(
 ) -> Result<Json<AuditUserSearchResponse>, Problem> {
     let policy = searchable(&portal, &caller, &app)?;
     let found = users_named(&request.username, None, &policy.portal, &app).await?;
-    let (staff, origin) = (
-        Actor::HelpDesk(caller.account.id.clone()),
-        caller.origin_on(policy),
-    );
-    let reading = |user: Option<&AccountId>| {
-        let mut reading =
-            AuditEvent::done(&origin, staff.clone(), Action::ViewAccount, &mut app.rng());
-        reading.object = user.map(ToString::to_string);
-        reading
-    };
-    let nothing = found.is_empty().then(|| reading(None));
-    let readings: Vec<_> = found
-        .iter()
-        .map(|id| reading(Some(id)))
-        .chain(nothing)
-        .collect();
-    // Recorded before anything is shown.
-    future::try_join_all(readings.iter().map(|reading| app.store.record(reading))).await?;
+    record_on(policy, &caller, (Action::ViewAccount, None), &found, &app).await?;
     Ok(AuditUserSearchResponse::of(found))
 }
 

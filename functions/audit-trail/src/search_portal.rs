@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Outcome};
-use vestibule_domain::values::ids::{OrganizationId, PortalId};
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, QueryProblems};
 use vestibule_http::request::{AccountPortal, Query};
 use vestibule_http::responses::Page;
@@ -97,6 +97,27 @@ pub(crate) fn searchable<'a>(
         .ok_or_else(|| Problem::not_found("portal"))
 }
 
+/// Records on the trail of a portal, before anything is shown, that a help desk agent reads about each of the users,
+/// or about none.
+pub(crate) async fn record_on(
+    policy: &Policy,
+    caller: &Caller,
+    (action, organization): (Action, Option<&OrganizationId>),
+    users: &[AccountId],
+    app: &App,
+) -> Result<(), Problem> {
+    let nobody = users.is_empty().then_some(None);
+    for user in users.iter().map(Some).chain(nobody) {
+        let staff = Actor::HelpDesk(caller.account.id.clone());
+        let origin = caller.origin_on(policy);
+        let mut reading =
+            AuditEvent::done(&origin, staff, action, &mut app.rng()).for_organization(organization);
+        reading.object = user.map(ToString::to_string);
+        app.store.record(&reading).await?;
+    }
+    Ok(())
+}
+
 impl PortalSearchQuery {
     /// Checks that the caller may search the trail of the portal, builds the filter, and records the
     /// search on that trail before anything is shown.
@@ -109,16 +130,8 @@ impl PortalSearchQuery {
     ) -> Result<(PortalId, AuditFilter), Problem> {
         let policy = searchable(portal, caller, app)?;
         let (filter, organization) = self.filter(policy, caller.origin.at)?;
-        let users = subjects(&filter).iter().map(Some);
-        let nobody = subjects(&filter).is_empty().then_some(None);
-        for user in users.chain(nobody) {
-            let staff = Actor::HelpDesk(caller.account.id.clone());
-            let origin = caller.origin_on(policy);
-            let mut reading = AuditEvent::done(&origin, staff, action, &mut app.rng())
-                .for_organization(organization.as_ref());
-            reading.object = user.map(ToString::to_string);
-            app.store.record(&reading).await?;
-        }
+        let reading = (action, organization.as_ref());
+        record_on(policy, caller, reading, subjects(&filter), app).await?;
         Ok((policy.portal.clone(), filter))
     }
 
