@@ -86,7 +86,7 @@ export const pinFor = (name, not, where = "") =>
 export const linkTo = async (to, page, options) => linkIn(await email(to, /./, { ...options, text: new RegExp(`http:\\S+${page}`) }), page);
 
 /** What a query string must not have (PG-05). */
-const PERSONAL = /[?&](query|username|name|email|searched|token)=|password|@|%40/;
+const PERSONAL = /[?&](query|username|name|email|searched)=|token=|password|@|%40/;
 
 /** A person with a browser of their own. */
 export class Visitor {

@@ -280,6 +280,10 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
     let otto = another_principal(&world).await;
     let ottos = otto.id().await;
     get(&otto, "/users", 200).await;
+    for username in ["sam.lind", "nobody.at.all"] {
+        let found = named(&otto, "/audit-events", username).await;
+        assert_eq!(found, [""; 0], "{username}");
+    }
 
     for query in [
         String::new(),

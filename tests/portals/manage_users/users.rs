@@ -426,8 +426,14 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
         ("dora@blueheron", 1),
         ("zz", 0),
     ] {
+        let recorded = async || {
+            let done = vestibule_tests::invariants::invariants(&world).await;
+            done.done("list_users")
+        };
+        let before = recorded().await;
         let page = ruth.searches_users(query).await.expect(200);
         assert_eq!(page.items().len(), found, "{query}");
+        assert_eq!(recorded().await, before + 1, "{query}");
     }
     let count = async |query: &str| {
         let found = ruth.get(&format!("/users?{query}")).await.expect(200);
