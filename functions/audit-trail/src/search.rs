@@ -11,7 +11,7 @@ use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::state::audit::{Action, Outcome};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
-use vestibule_http::request::{Query, cursor};
+use vestibule_http::request::{Query, cursor, limit};
 use vestibule_http::responses::Page;
 use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{AuditCursor, AuditFilter, AuditOf};
@@ -80,14 +80,10 @@ pub(crate) struct WantedPage {
 
 impl WantedPage {
     /// Parses the cursor and the limit.
-    pub fn of(given: Option<&str>, limit: Option<u32>) -> Result<Self, Problem> {
-        let limit = limit.unwrap_or(50);
-        if !(1..=50).contains(&limit) {
-            return Err(Problem::invalid_field("limit", "must be between 1 and 50"));
-        }
+    pub fn of(after: Option<&str>, most: Option<u32>) -> Result<Self, Problem> {
         Ok(Self {
-            after: cursor(given, AuditCursor::parse)?,
-            limit: limit as usize,
+            limit: limit(most, 50)?,
+            after: cursor(after, AuditCursor::parse)?,
         })
     }
 

@@ -18,7 +18,7 @@ use vestibule_domain::values::text::SearchText;
 use vestibule_http::csv::cell;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
-use vestibule_http::request::{Query, cursor};
+use vestibule_http::request::{Query, cursor, limit};
 use vestibule_http::responses::Page;
 use vestibule_http::second_factor::Confirmation;
 use vestibule_http::{App, Body, Caller, Entitled, Problem};
@@ -143,10 +143,7 @@ async fn page(
     query: ListQuery,
 ) -> Result<Json<Page<UserResponse>>, Problem> {
     let organization = allowed(caller, Permission::ListUsers)?;
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=100).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
-    }
+    let limit = limit(query.limit.map(u32::from), 100)?;
     if query.idle_since.is_some() {
         allowed(caller, Permission::SeeLastSignIn)?;
     }
@@ -159,13 +156,9 @@ async fn page(
     };
     let policy = &caller.policy;
     let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
-    let users = app.store.users(
-        &policy.portal,
-        organization,
-        &filter,
-        after.as_ref(),
-        limit.into(),
-    );
+    let users = app
+        .store
+        .users(&policy.portal, organization, &filter, after.as_ref(), limit);
     let reading = caller.record_reading(app, Action::ListUsers, None);
     let (page, ()) = future::try_join(users.map_err(Problem::from), reading).await?;
     let role = caller.acting()?.membership.role;

@@ -9,7 +9,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams, QueryProblems};
-use vestibule_http::request::{Query, cursor};
+use vestibule_http::request::{Query, cursor, limit};
 use vestibule_http::responses::Page;
 use vestibule_http::{App, Body, Caller, Entitled, Problem};
 use vestibule_store::managed::AgentsCursor;
@@ -110,10 +110,7 @@ async fn page(
         .allowed(Permission::LookUpAgents, policy)
         .ok_or_else(not_allowed)?;
     let text = search_text(text)?;
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=100).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
-    }
+    let limit = limit(query.limit.map(u32::from), 100)?;
     let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
     let organization = app.store.organization(&policy.portal, own).await?;
     let record = organization
@@ -122,7 +119,7 @@ async fn page(
         .ok_or_else(not_allowed)?;
     let agents = app
         .store
-        .managed_agents(&record, text.as_ref(), after.as_ref(), limit.into());
+        .managed_agents(&record, text.as_ref(), after.as_ref(), limit);
     let reading = caller.record_reading(app, Action::LookUpAgents, None);
     let (page, ()) = future::try_join(agents.map_err(Problem::from), reading).await?;
     let items = page.items.into_iter().map(|a| AgentResponse {

@@ -108,6 +108,19 @@ pub fn cursor<T>(
         .transpose()
 }
 
+/// Parses the maximum number of items on a page: `max` at most, and 50 by default.
+///
+/// # Errors
+/// A problem that names `limit`.
+pub fn limit(given: Option<u32>, max: u32) -> Result<usize, Problem> {
+    let limit = given.unwrap_or(50);
+    if !(1..=max).contains(&limit) {
+        let why = format!("must be between 1 and {max}");
+        return Err(Problem::invalid_field("limit", &why));
+    }
+    Ok(limit as usize)
+}
+
 /// Creates the problem for a cursor of another list.
 pub(crate) fn foreign_cursor() -> Problem {
     Problem::invalid_field("cursor", "must be the next_cursor of a page of this list")
