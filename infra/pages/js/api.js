@@ -124,5 +124,8 @@ export function query(values) {
   return text ? `?${text}` : "";
 }
 
+/** A page of a list, or of what a search in it finds. The text is in the body, so that no address contains it (PG-05). */
+export const fetchList = (path, text, wanted) => (text ? post(`${path}/search`, { query: text, ...wanted }) : get(`${path}${query(wanted)}`));
+
 /** A key for a request that must happen once. */
 export const newKey = () => (crypto.randomUUID ? crypto.randomUUID() : [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16)).join(""));

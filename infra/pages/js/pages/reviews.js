@@ -1,6 +1,6 @@
 // Access reviews (EX-11) and the agents under a managing agent (AG-12).
 
-import { Problem, get, post, put, query } from "../api.js";
+import { Problem, fetchList, get, post, put, query } from "../api.js";
 import { facts, h, named, notice, table, tag } from "../dom.js";
 import { action } from "../form.js";
 import { link, linkWith } from "../layout.js";
@@ -55,8 +55,7 @@ export async function review({ search }) {
 export async function agents({ search }) {
   // Names are not part of the page's address.
   const { searched: text } = history.state ?? {};
-  const wanted = { cursor: search.get("cursor") ?? undefined, limit: 50 };
-  const found = await (text ? post("agents/search", { query: text, ...wanted }) : get(`agents${query(wanted)}`));
+  const found = await fetchList("agents", text, { cursor: search.get("cursor") ?? undefined, limit: 50 });
   return {
     title: "Agents under you",
     wide: true,

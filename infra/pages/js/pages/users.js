@@ -1,6 +1,6 @@
 // Managing the users of an organization.
 
-import { download, get, post, put, query, remove } from "../api.js";
+import { download, fetchList, get, post, put, query, remove } from "../api.js";
 import { facts, h, notice, table, tag } from "../dom.js";
 import { action, form } from "../form.js";
 import { link, linkWith } from "../layout.js";
@@ -28,7 +28,7 @@ export async function list({ search }) {
   const { searched } = history.state ?? {};
   const idle = filters.idle_days ? new Date(Date.now() - Number(filters.idle_days) * 86_400_000).toISOString() : undefined;
   const wanted = { role: filters.role, registration: filters.registration, status: filters.status, idle_since: idle, cursor: filters.cursor, limit: PAGE };
-  const found = await (searched ? post("users/search", { query: searched, ...wanted }) : get(`users${query(wanted)}`));
+  const found = await fetchList("users", searched, wanted);
   const { items } = found;
   const seesSignIn = may("see_last_sign_in");
   const apply = ({ query: text, ...values }) => state.go(`users${query(values)}`, { searched: text });
